@@ -1,0 +1,1 @@
+// Begun in this commit; filled by the ones that follow.
