@@ -59,6 +59,7 @@ let edges: [Target] = [
   .target(name: "CLinux", path: "Sources/CLinux"),
   library("NodeHost", ["MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", log, metrics]),
   library("Observability", [log, metrics]),
+  library("StrictConfiguration", [.product(name: "Yams", package: "Yams")]),
   library("ControlAPI", ["MeshWire"]),
   library(
     "BackboneAPI",
@@ -73,10 +74,9 @@ let edges: [Target] = [
     "LightNode",
     [
       "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
-      "BackboneAPI", "ControlAPI", "Observability", log, metrics,
+      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics,
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-      .product(name: "Yams", package: "Yams"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Hummingbird", package: "hummingbird"),
@@ -84,13 +84,12 @@ let edges: [Target] = [
   library(
     "Backbone",
     [
-      "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", log, metrics,
+      "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log, metrics,
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdTLS", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "JWTKit", package: "jwt-kit"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-      .product(name: "Yams", package: "Yams"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOPosix", package: "swift-nio"),
@@ -108,6 +107,8 @@ let edges: [Target] = [
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]),
+  tests("StrictConfigurationTests", ["StrictConfiguration"]),
+  tests("ObservabilityTests", ["Observability", metrics]),
   tests("HouseTests", []),
 ]
 

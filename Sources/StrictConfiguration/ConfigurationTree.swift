@@ -1,0 +1,104 @@
+import Yams
+
+/// A YAML document as read: every value with its line, nothing interpreted yet.
+indirect enum ConfigurationTree: Sendable {
+  case scalar(text: String, kind: ScalarKind, line: Int)
+  case list([ConfigurationTree], line: Int)
+  case mapping([(key: String, keyLine: Int, value: ConfigurationTree)], line: Int)
+
+  /// What YAML's core schema takes a scalar for. Quoted text is always a string.
+  enum ScalarKind: Sendable { case string, integer, boolean, null, other }
+
+  var line: Int {
+    switch self {
+    case .scalar(_, _, let line), .list(_, let line), .mapping(_, let line): line
+    }
+  }
+
+  /// For error messages: `"many"`, `a list`, `nothing`.
+  var summary: String {
+    switch self {
+    case .scalar(_, .null, _): "nothing"
+    case .scalar(let text, _, _): "\"\(text.prefix(60))\""
+    case .list: "a list"
+    case .mapping: "a group of keys"
+    }
+  }
+
+  /// Parses YAML text. Anchors and aliases are refused: no configuration needs them.
+  static func parse(_ text: String, file: String) throws(ConfigurationError) -> ConfigurationTree {
+    let root: Node?
+    do {
+      root = try Yams.compose(yaml: text)
+    } catch let error as YamlError {
+      throw syntaxError(error, file: file)
+    } catch {
+      throw ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML: \(error)")
+    }
+    guard let root else { return .mapping([], line: 1) }
+    let tree = try convert(root, file: file, depth: 0)
+    switch tree {
+    case .mapping: return tree
+    case .scalar(_, .null, _): return .mapping([], line: 1)
+    default:
+      throw ConfigurationError(
+        file: file, line: tree.line, key: nil, problem: "expected keys with values, found \(tree.summary)")
+    }
+  }
+
+  private static func convert(_ node: Node, file: String, depth: Int) throws(ConfigurationError)
+    -> ConfigurationTree
+  {
+    let line = node.mark?.line ?? 1
+    guard depth < 8 else {
+      throw ConfigurationError(file: file, line: line, key: nil, problem: "nested more than 8 deep")
+    }
+    switch node {
+    case .scalar(let scalar):
+      let plain = scalar.style == .plain
+      return .scalar(text: scalar.string, kind: plain ? kind(of: node) : .string, line: line)
+    case .sequence(let sequence):
+      var items: [ConfigurationTree] = []
+      for item in sequence { items.append(try convert(item, file: file, depth: depth + 1)) }
+      return .list(items, line: line)
+    case .mapping(let mapping):
+      var entries: [(key: String, keyLine: Int, value: ConfigurationTree)] = []
+      for (key, value) in mapping {
+        let keyLine = key.mark?.line ?? line
+        guard let name = key.scalar?.string else {
+          throw ConfigurationError(
+            file: file, line: keyLine, key: nil, problem: "expected a plain word as a key")
+        }
+        entries.append((name, keyLine, try convert(value, file: file, depth: depth + 1)))
+      }
+      return .mapping(entries, line: line)
+    case .alias:
+      throw ConfigurationError(file: file, line: line, key: nil, problem: "aliases are not supported")
+    }
+  }
+
+  private static func kind(of node: Node) -> ScalarKind {
+    switch node.tag.rawValue {
+    case "tag:yaml.org,2002:str": .string
+    case "tag:yaml.org,2002:int": .integer
+    case "tag:yaml.org,2002:bool": .boolean
+    case "tag:yaml.org,2002:null": .null
+    default: .other
+    }
+  }
+
+  private static func syntaxError(_ error: YamlError, file: String) -> ConfigurationError {
+    switch error {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+      .composer(_, let problem, let mark, _):
+      ConfigurationError(file: file, line: mark.line, key: nil, problem: "not YAML: \(problem)")
+    case .duplicatedKeysInMapping(let duplicates, let context):
+      ConfigurationError(
+        file: file, line: context.mark.line, key: duplicates.sorted().first, problem: "given more than once")
+    case .reader(let problem, _, _, _):
+      ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML: \(problem)")
+    default:
+      ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML")
+    }
+  }
+}
