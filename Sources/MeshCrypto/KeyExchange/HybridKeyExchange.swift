@@ -100,7 +100,7 @@ public struct KeyExchangeSecret: Sendable {
   public func open(_ answer: KeyExchangeAnswer) throws(KeyExchangeFailure) -> SharedSecret {
     let classical = try Self.agree(x25519, answer.x25519)
     do {
-      let quantumSafe = try mlkem.decapsulate(answer.mlkem).withUnsafeBytes { unsafe Array($0) }
+      let quantumSafe = try unsafe mlkem.decapsulate(answer.mlkem).withUnsafeBytes { unsafe Array($0) }
       guard let secret = SharedSecret(classical + quantumSafe) else { throw KeyExchangeFailure.unusable }
       return secret
     } catch { throw .unusable }
@@ -118,7 +118,7 @@ public struct KeyExchangeSecret: Sendable {
     }
     do {
       let result = try encapsulationKey.encapsulate()
-      let quantumSafe = result.sharedSecret.withUnsafeBytes { unsafe Array($0) }
+      let quantumSafe = unsafe result.sharedSecret.withUnsafeBytes { unsafe Array($0) }
       let bytes = Array(ephemeral.publicKey.rawRepresentation) + Array(result.encapsulated)
       guard let answer = KeyExchangeAnswer(bytes), let secret = SharedSecret(classical + quantumSafe)
       else { throw KeyExchangeFailure.unusable }
@@ -133,7 +133,7 @@ public struct KeyExchangeSecret: Sendable {
     let secret: [UInt8]
     do {
       let key = try Curve25519.KeyAgreement.PublicKey(rawRepresentation: theirs)
-      secret = try mine.sharedSecretFromKeyAgreement(with: key).withUnsafeBytes { unsafe Array($0) }
+      secret = try unsafe mine.sharedSecretFromKeyAgreement(with: key).withUnsafeBytes { unsafe Array($0) }
     } catch { throw .lowOrderPoint }
     guard !constantTimeEqual(secret, [UInt8](repeating: 0, count: 32)) else { throw .lowOrderPoint }
     return secret

@@ -13,7 +13,7 @@ public enum AEADSuite: UInt8, CaseIterable, Sendable {
 /// libcrypto and not swift-crypto, because the latter's public API takes and returns heap buffers: three times the
 /// time and several allocations a packet. A class, because the context lives in C; it holds no state between calls
 /// other than the key, so sharing it between copies of a value is harmless, but two threads may not use it at once.
-public final class AEADKey {
+@safe public final class AEADKey {
   /// Size of a key, in bytes.
   public static let keySize = 32
   /// Size of a tag, in bytes.
@@ -60,7 +60,7 @@ public final class AEADKey {
     tag: inout MutableSpan<UInt8>
   ) {
     precondition(tag.count == Self.tagSize, "a tag is 16 bytes")
-    let done = text.withUnsafeMutableBufferPointer { text in
+    let done = unsafe text.withUnsafeMutableBufferPointer { text in
       unsafe associated.withUnsafeBufferPointer { associated in
         unsafe tag.withUnsafeMutableBufferPointer { tag in
           unsafe Self.crypt(sealing, text, counter, associated)
@@ -77,7 +77,7 @@ public final class AEADKey {
     _ text: inout MutableSpan<UInt8>, counter: UInt64, associated: Span<UInt8>, tag: Span<UInt8>
   ) -> Bool {
     guard tag.count == Self.tagSize else { return false }
-    return text.withUnsafeMutableBufferPointer { text in
+    return unsafe text.withUnsafeMutableBufferPointer { text in
       unsafe associated.withUnsafeBufferPointer { associated in
         unsafe tag.withUnsafeBufferPointer { tag in
           // libcrypto takes the expected tag through a pointer that it doesn't write to.

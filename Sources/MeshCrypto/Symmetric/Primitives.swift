@@ -40,7 +40,7 @@ public enum Primitives {
   public static func hkdfExpandSHA512(key: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
     precondition(count <= 255 * 64, "RFC 5869 §2.3 ends at 255 blocks")
     let output = HKDF<SHA512>.expand(pseudoRandomKey: key, info: info, outputByteCount: count)
-    return output.withUnsafeBytes { bytes in unsafe Array(bytes) }
+    return unsafe output.withUnsafeBytes { bytes in unsafe Array(bytes) }
   }
 }
 
