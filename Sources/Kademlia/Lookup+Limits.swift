@@ -18,7 +18,8 @@ extension Lookup {
     public var queries = 60
     /// Nodes that it remembers.
     public var candidates = 128
-    /// Different claims (KeyHash or endpoint) remembered of one PeerID: one false hint must not hide the true one.
+    /// Different claims (KeyHash or endpoint) remembered of one PeerID: one false hint must not hide the true
+    /// one.
     public var claimsPerPeer = 3
     /// After this a query no longer counts as in flight; a late answer is still used.
     public var queryTimeout = Duration.seconds(2)

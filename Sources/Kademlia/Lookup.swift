@@ -1,11 +1,11 @@
 public import MeshWire
 
-/// An iterative node look-up (Kademlia paper §2.3) as a state machine: it asks the nearest nodes it knows of, α at a
-/// time, for nearer ones, until the k nearest have answered.
+/// An iterative node look-up (Kademlia paper §2.3) as a state machine: it asks the nearest nodes it knows of,
+/// α at a time, for nearer ones, until the k nearest have answered.
 ///
-/// Contract: call `next` until it says `.waiting` or `.finished`; report each query's outcome by `answered` or
-/// `failed`; call `next` again after either and when the moment of `.waiting` comes. Hints are claims: whoever dials
-/// one must authenticate its whole KeyHash, and only then report `answered`.
+/// Contract: call `next` until it says `.waiting` or `.finished`; report each query's outcome by `answered`
+/// or `failed`; call `next` again after either and when the moment of `.waiting` comes. Hints are claims:
+/// whoever dials one must authenticate its whole KeyHash, and only then report `answered`.
 public struct Lookup: Sendable {
   public let target: PeerID
   public let own: PeerID
@@ -33,8 +33,8 @@ public struct Lookup: Sendable {
   private let deadline: Instant
   private var result: LookupResult?
 
-  /// Starts a look-up. `seeds` are the nearest contacts of the own table; those that could not be asked are dropped as
-  /// hints would be.
+  /// Starts a look-up. `seeds` are the nearest contacts of the own table; those that could not be asked are
+  /// dropped as hints would be.
   public init(
     target: PeerID, own: PeerID, seeds: [ContactHint], limits: Limits = Limits(), now: Instant
   ) {
@@ -150,7 +150,8 @@ public struct Lookup: Sendable {
 
   // MARK: Answers
 
-  /// An authenticated node answered with hints. Returns whether it had been asked; if not, nothing is believed.
+  /// An authenticated node answered with hints. Returns whether it had been asked; if not, nothing is
+  /// believed.
   @discardableResult
   public mutating func answered(from peerID: PeerID, hints: [ContactHint], now: Instant) -> Bool {
     guard result == nil else { return false }
@@ -166,8 +167,8 @@ public struct Lookup: Sendable {
     return true
   }
 
-  /// A query could not be sent, or its node could not be reached or authenticated. Another claim of where that node
-  /// is, if there is one, is asked next.
+  /// A query could not be sent, or its node could not be reached or authenticated. Another claim of where
+  /// that node is, if there is one, is asked next.
   public mutating func failed(_ peerID: PeerID, now: Instant) {
     guard result == nil, let index = askedIndex(of: peerID) else { return }
     if case .asked = candidates[index].state { inFlight -= 1 }

@@ -20,11 +20,13 @@ extension RoutingTable {
     public var replacements = 10
     /// Failures in a row after which a contact is removed.
     public var failures = 3
-    /// How long an asked-for ping of a bucket's oldest contact may stay without a verdict before it is asked again.
+    /// How long an asked-for ping of a bucket's oldest contact may stay without a verdict before it is asked
+    /// again.
     public var pingTimeout = Duration.seconds(10)
     /// A bucket without a look-up for this long is refreshed (Kademlia paper §2.3).
     public var refreshInterval = Duration.seconds(3600)
-    /// Accepts loopback endpoints and counts no prefix for them. Only for tests, and for several nodes on one machine.
+    /// Accepts loopback endpoints and counts no prefix for them. Only for tests, and for several nodes on one
+    /// machine.
     public var allowsLoopback = false
 
     public init() {}
@@ -65,7 +67,8 @@ extension RoutingTable {
     case updated
     /// It is in the table now, and this contact of a farther bucket made room for it.
     case displaced(Contact)
-    /// It waits in the replacement cache. Ping this one, then report `seen` or `failed`: only its silence makes room.
+    /// It waits in the replacement cache. Ping this one, then report `seen` or `failed`: only its silence
+    /// makes room.
     case pingOldest(Contact)
     /// It waits in the replacement cache; the bucket's oldest is being pinged already.
     case cached
@@ -77,7 +80,8 @@ extension RoutingTable {
   public enum InsertRefusal: Hashable, Sendable {
     /// It is this node itself.
     case ownIdentifier
-    /// Another KeyHash with the same PeerID is known: an attack, or a collision that should not occur. Raise an alarm.
+    /// Another KeyHash with the same PeerID is known: an attack, or a collision that should not occur. Raise
+    /// an alarm.
     case conflictingKeyHash
     /// A loopback, multicast, link-local, unspecified or overlay address, or port 0.
     case notDialable

@@ -12,10 +12,11 @@ extension RoutingTable {
     buckets[index].lastLookup = now
   }
 
-  /// The random target of the refresh that is most overdue, if one is due; its bucket counts as fresh from now on.
+  /// The random target of the refresh that is most overdue, if one is due; its bucket counts as fresh from
+  /// now on.
   ///
-  /// `random` gives the bits below the bucket's own: 20 bytes from the shell's or the simulator's source. Fewer count
-  /// as zeros.
+  /// `random` gives the bits below the bucket's own: 20 bytes from the shell's or the simulator's source.
+  /// Fewer count as zeros.
   public mutating func refreshDue(now: Instant, random: some Collection<UInt8>) -> PeerID? {
     var stalest: Int?
     for index in refreshable
@@ -27,7 +28,8 @@ extension RoutingTable {
     return target(inBucket: index, random: random)
   }
 
-  /// Buckets from the nearest that has a contact to the farthest; what is nearer yet lies within the same neighbours.
+  /// Buckets from the nearest that has a contact to the farthest; what is nearer yet lies within the same
+  /// neighbours.
   private var refreshable: Range<Int> {
     let nearest = buckets.firstIndex { !$0.entries.isEmpty } ?? buckets.count
     return nearest..<buckets.count

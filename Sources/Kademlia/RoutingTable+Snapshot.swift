@@ -6,9 +6,9 @@ extension RoutingTable {
   /// Contacts that a snapshot may claim to hold: far more than any table of ours, far less than hurts.
   private static let snapshotCapacity = 4096
 
-  /// The table as bytes that survive a restart: magic 4, version 2, own PeerID 20, count 2, then for each contact
-  /// ``ContactHint/size`` bytes and its age in seconds (4). Replacement caches and failures are not kept. A checksum
-  /// is the file's matter.
+  /// The table as bytes that survive a restart: magic 4, version 2, own PeerID 20, count 2, then for each
+  /// contact ``ContactHint/size`` bytes and its age in seconds (4). Replacement caches and failures are not
+  /// kept. A checksum is the file's matter.
   public func snapshot(now: Instant) -> [UInt8] {
     let contacts = contacts.prefix(Self.snapshotCapacity)
     var writer = ByteWriter(reserving: 28 + contacts.count * (ContactHint.size + 4))
@@ -23,10 +23,11 @@ extension RoutingTable {
     return writer.bytes
   }
 
-  /// Reads a snapshot back, through the same limits as any other contact: what no longer fits is refused and counted.
+  /// Reads a snapshot back, through the same limits as any other contact: what no longer fits is refused and
+  /// counted.
   ///
-  /// Throws for bytes that are no snapshot, of another version, truncated, over-long, over the bound, or of another
-  /// node's table (`.badValue`).
+  /// Throws for bytes that are no snapshot, of another version, truncated, over-long, over the bound, or of
+  /// another node's table (`.badValue`).
   public init(snapshot bytes: [UInt8], own: PeerID, limits: Limits = Limits(), now: Instant)
     throws(DecodingFailure)
   {

@@ -1,11 +1,11 @@
 public import MeshWire
 
-/// A Kademlia routing table (Maymounkov and Mazières, 2002, §2.2 and §2.4) with a bound on the whole: the nearest
-/// contacts, and at least one in every far bucket that ever had one.
+/// A Kademlia routing table (Maymounkov and Mazières, 2002, §2.2 and §2.4) with a bound on the whole: the
+/// nearest contacts, and at least one in every far bucket that ever had one.
 ///
-/// Contract: offer only contacts that a session authenticated. The table never acts by itself; `insert` may ask for
-/// a ping, whose verdict comes back as `seen` or `failed`. Long-lived contacts are preferred: a newcomer takes the
-/// place of one in its own bucket only after that one went silent.
+/// Contract: offer only contacts that a session authenticated. The table never acts by itself; `insert` may
+/// ask for a ping, whose verdict comes back as `seen` or `failed`. Long-lived contacts are preferred: a
+/// newcomer takes the place of one in its own bucket only after that one went silent.
 public struct RoutingTable: Sendable {
   public let own: PeerID
   public let limits: Limits
@@ -135,7 +135,8 @@ public struct RoutingTable: Sendable {
     return true
   }
 
-  /// Moves an entry to the most recently seen end; a ping of the oldest has its verdict when it was the oldest.
+  /// Moves an entry to the most recently seen end; a ping of the oldest has its verdict when it was the
+  /// oldest.
   private mutating func markSeen(_ entry: Bucket.Entry, bucket index: Int, position: Int) {
     var entry = entry
     entry.failures = 0
@@ -146,8 +147,8 @@ public struct RoutingTable: Sendable {
 
   // MARK: Contacts go
 
-  /// A contact did not answer. After `limits.failures` in a row it is removed, and the most recently seen fitting
-  /// replacement takes its place.
+  /// A contact did not answer. After `limits.failures` in a row it is removed, and the most recently seen
+  /// fitting replacement takes its place.
   public mutating func failed(_ peerID: PeerID) -> FailureOutcome {
     guard let index = bucketIndex(of: peerID), let position = buckets[index].position(of: peerID)
     else { return .unknown }
@@ -183,7 +184,8 @@ public struct RoutingTable: Sendable {
     return contact
   }
 
-  /// Fills a freed place from the replacement cache of the bucket that lost a contact, else of the nearest bucket.
+  /// Fills a freed place from the replacement cache of the bucket that lost a contact, else of the nearest
+  /// bucket.
   private mutating func promote(preferring lost: Int) -> Contact? {
     guard count < limits.capacity else { return nil }
     for index in [lost] + buckets.indices where buckets[index].entries.count < limits.bucketSize {

@@ -3,10 +3,10 @@ import Synchronization
 
 /// A metrics backend for swift-metrics that renders the Prometheus text format, version 0.0.4.
 ///
-/// Make metric objects once and hold them: an increment costs nanoseconds, making one takes a lock and a look-up.
-/// At most ``maximumSeries`` label sets exist in all; past that, and for a name that is already in use by another
-/// type of metric, the caller gets a metric that counts nowhere, and `shadowmesh_metric_series_refused_total`
-/// goes up.
+/// Make metric objects once and hold them: an increment costs nanoseconds, making one takes a lock and a
+/// look-up. At most ``maximumSeries`` label sets exist in all; past that, and for a name that is already in
+/// use by another type of metric, the caller gets a metric that counts nowhere, and
+/// `shadowmesh_metric_series_refused_total` goes up.
 ///
 /// - A `Counter` named `x` is rendered as `x_total`, a `Timer` as the histogram `x_seconds`, a `Recorder` as
 ///   the histogram `x`, a `Gauge` or `Meter` as the gauge `x`.

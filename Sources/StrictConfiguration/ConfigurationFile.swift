@@ -3,9 +3,9 @@ import Foundation
 /// A YAML configuration that is read strictly.
 ///
 /// Ask for every key that the program knows, each by its dotted path (`tls.certificate_file`), then call
-/// ``finish()``: whatever the file holds beyond what was asked for is refused. A value of the wrong type or out
-/// of range is refused where it is asked for. Every ``ConfigurationError`` names file, line, key, and what was
-/// expected.
+/// ``finish()``: whatever the file holds beyond what was asked for is refused. A value of the wrong type or
+/// out of range is refused where it is asked for. Every ``ConfigurationError`` names file, line, key, and
+/// what was expected.
 ///
 /// ```swift
 /// var file = try ConfigurationFile(path: "backbone.yaml")

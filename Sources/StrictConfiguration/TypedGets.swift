@@ -36,7 +36,8 @@ extension ConfigurationFile {
 
   /// A scalar that `parse` understands; `nil` from it refuses the value as not what was `expected`.
   ///
-  /// The text comes as written, also where YAML would take it for a number: hexadecimal digits need no quotes.
+  /// The text comes as written, also where YAML would take it for a number: hexadecimal digits need no
+  /// quotes.
   public mutating func value<Value>(
     _ key: String, expected: String, parse: (String) -> Value?
   ) throws(ConfigurationError) -> Value? {
@@ -60,7 +61,9 @@ extension ConfigurationFile {
   }
 
   /// A list of at most `limit` groups of keys. Read each like a file, and call `finish()` on each.
-  public mutating func groups(_ key: String, upTo limit: Int) throws(ConfigurationError) -> [ConfigurationFile]? {
+  public mutating func groups(_ key: String, upTo limit: Int) throws(ConfigurationError)
+    -> [ConfigurationFile]?
+  {
     guard let tree = take(key) else { return nil }
     let items = try list(tree, key: key, upTo: limit)
     for item in items {

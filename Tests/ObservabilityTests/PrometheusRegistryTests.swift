@@ -17,13 +17,17 @@ import Testing
     #expect(text.contains("# TYPE table_size gauge\ntable_size 7.5\n"))
     #expect(
       text.contains(
-        "size_bucket{le=\"1\"} 1\nsize_bucket{le=\"10\"} 2\nsize_bucket{le=\"+Inf\"} 3\nsize_sum 56\nsize_count 3\n"))
+        "size_bucket{le=\"1\"} 1\nsize_bucket{le=\"10\"} 2\nsize_bucket{le=\"+Inf\"} 3\n"
+          + "size_sum 56\nsize_count 3\n"
+      ))
     #expect(text.contains("login_seconds_bucket{le=\"0.001\"} 0\nlogin_seconds_bucket{le=\"0.0025\"} 1\n"))
   }
 
   @Test func labelSetsAreBoundedAndTheRefusedAreCounted() {
     let registry = PrometheusRegistry(maximumSeries: 3)
-    for peer in 0..<10 { Counter(label: "x", dimensions: [("peer", "\(peer)")], factory: registry).increment() }
+    for peer in 0..<10 {
+      Counter(label: "x", dimensions: [("peer", "\(peer)")], factory: registry).increment()
+    }
     let text = registry.render()
     #expect(text.split(separator: "\n").count { $0.hasPrefix("x_total{") } == 3)
     #expect(text.contains("shadowmesh_metric_series_refused_total 7"))

@@ -54,7 +54,8 @@ extension ByteWriter {
 }
 
 extension ByteReader {
-  /// Reads the 19 bytes of ``Endpoint/size``. An unknown family, or an IPv4 address whose padding is not zero, throws.
+  /// Reads the 19 bytes of ``Endpoint/size``. An unknown family, or an IPv4 address whose padding is not
+  /// zero, throws.
   public mutating func endpoint() throws(DecodingFailure) -> Endpoint {
     let family = try uint8()
     let field = try bytes(16)

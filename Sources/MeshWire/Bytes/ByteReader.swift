@@ -34,17 +34,21 @@ public struct ByteReader: Sendable {
     return storage[position..<position + count]
   }
 
+  /// Reads `count` bytes, or an unsigned integer in network byte order; what is too short throws
+  /// `.truncated`.
   public mutating func bytes(_ count: Int) throws(DecodingFailure) -> [UInt8] { Array(try slice(count)) }
   public mutating func uint8() throws(DecodingFailure) -> UInt8 { try integer() }
   public mutating func uint16() throws(DecodingFailure) -> UInt16 { try integer() }
   public mutating func uint32() throws(DecodingFailure) -> UInt32 { try integer() }
   public mutating func uint64() throws(DecodingFailure) -> UInt64 { try integer() }
 
+  /// Reads the 32 bytes of a full identity.
   public mutating func keyHash() throws(DecodingFailure) -> KeyHash {
     guard let hash = KeyHash(try slice(KeyHash.size)) else { throw .badValue }
     return hash
   }
 
+  /// Reads the 20 bytes of a routing id.
   public mutating func peerID() throws(DecodingFailure) -> PeerID {
     guard let id = PeerID(try slice(PeerID.size)) else { throw .badValue }
     return id

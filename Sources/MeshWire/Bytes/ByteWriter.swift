@@ -4,6 +4,7 @@ public struct ByteWriter: Sendable {
 
   public init(reserving capacity: Int = 0) { bytes.reserveCapacity(capacity) }
 
+  /// Appends one field: integers in network byte order, everything else as its own bytes.
   public mutating func write(_ value: UInt8) { bytes.append(value) }
   public mutating func write(_ value: UInt16) { bytes.append(bigEndian: value) }
   public mutating func write(_ value: UInt32) { bytes.append(bigEndian: value) }
@@ -11,6 +12,7 @@ public struct ByteWriter: Sendable {
   public mutating func write(_ value: some Sequence<UInt8>) { bytes.append(contentsOf: value) }
   public mutating func write(_ value: KeyHash) { bytes.append(contentsOf: value.bytes) }
   public mutating func write(_ value: PeerID) { bytes.append(contentsOf: value.bytes) }
+  /// Appends `count` zero bytes.
   public mutating func write(zeros count: Int) {
     bytes.append(contentsOf: repeatElement(0, count: count))
   }
@@ -48,7 +50,7 @@ extension Array where Element == UInt8 {
       default: nil
       }
     }
-    let text = Array<UInt8>(hex.utf8)
+    let text = [UInt8](hex.utf8)
     guard text.count.isMultiple(of: 2) else { return nil }
     self = []
     reserveCapacity(text.count / 2)

@@ -1,7 +1,7 @@
 /// A node's 160-bit identifier in the overlay: the first 20 bytes of its ``KeyHash``.
 ///
-/// For routing, look-ups and display only. Two keys that share a PeerID can be ground out in 2^80 steps, so no
-/// signature binds to it (`docs/protocol/SMH1.md` §1).
+/// For routing, look-ups and display only. Two keys that share a PeerID can be ground out in 2^80 steps, so
+/// no signature binds to it (`docs/protocol/SMH1.md` §1).
 public struct PeerID: Hashable, Sendable, Comparable {
   /// Size on the wire, in bytes.
   public static let size = 20
@@ -59,7 +59,8 @@ public struct PeerID: Hashable, Sendable, Comparable {
   public struct Distance: Hashable, Sendable, Comparable {
     let value: PeerID
 
-    /// Index of the k-bucket at this distance, 0 (nearest) to 159 (farthest): the position of the highest set bit.
+    /// Index of the k-bucket at this distance, 0 (nearest) to 159 (farthest): the position of the highest set
+    /// bit.
     /// `nil` at distance zero, the node itself.
     public var bucketIndex: Int? {
       if value.high != 0 { return 159 - value.high.leadingZeroBitCount }

@@ -1,4 +1,5 @@
-/// A moment on a monotonic clock that the shell (or the simulator) reads and passes in. Only differences mean anything.
+/// A moment on a monotonic clock that the shell (or the simulator) reads and passes in. Only differences mean
+/// anything.
 public struct Instant: Hashable, Sendable, Comparable {
   /// Since an origin of the clock's own choosing; counts through suspend where the shell's clock does.
   public let nanoseconds: UInt64
