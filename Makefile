@@ -1,0 +1,45 @@
+# `make` alone lists the targets. Each recipe is a script, so that all of them run without make too.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap build demo test test-cores lint format bench fuzz interop clean
+
+help: ## print this list
+	@echo "ShadowMesh: make TARGET"
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bootstrap: ## install what is missing (Debian packages, Python test packages)
+	@scripts/bootstrap
+
+build: ## build the three programs as release
+	@scripts/bootstrap programs
+	@scripts/build
+
+demo: build ## two nodes and a backbone in namespaces of their own, carrying real traffic
+	@scripts/demo
+
+test: ## every test: Swift, the independent Python peer, the OpenAPI document
+	@scripts/bootstrap
+	@scripts/test
+
+test-cores: ## only the protocol cores: a build of a minute
+	SHADOWMESH_CORES_ONLY=1 swift test --scratch-path .build-cores
+
+lint: ## formatting, script syntax, Python syntax
+	@scripts/lint
+
+format: ## rewrite the Swift sources in the house style
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+bench: ## measure, and write results/bench.json
+	@scripts/bootstrap programs
+	@scripts/bench
+
+fuzz: ## every parser of outside bytes, 60 seconds each
+	@scripts/fuzz
+
+interop: ## only the independent Python peer against the Swift node
+	@scripts/bootstrap
+	@scripts/test interop
+
+clean: ## remove what was built and measured
+	rm -rf .build .build-* .venv results
