@@ -1,0 +1,113 @@
+public import MeshCrypto
+public import MeshWire
+
+/// What the core wants done. The shell drains these after every input.
+public enum NodeAction: Sendable {
+  /// One datagram of the control path.
+  case send([UInt8], to: Endpoint)
+  /// An IP packet for the TUN device: one that was put together from pieces, or an ICMPv6 answer of our own.
+  case deliver([UInt8])
+  case compute(CryptoTicket, CryptoJob)
+  /// Answer with ``MeshNode/backboneAnswered(_:_:now:)``.
+  case askBackbone(LookupID, PeerID)
+  case event(NodeEvent)
+}
+
+/// What came of a datagram from the network.
+public enum Received: Sendable, Hashable {
+  /// A plaintext IPv6 packet in place, to write to the TUN device.
+  case packet(Range<Int>)
+  /// Taken; actions may wait.
+  case consumed
+  case dropped(DropReason)
+}
+
+/// What came of an IP packet from the TUN device.
+public enum Sent: Sendable, Hashable {
+  /// The first `count` bytes of the output are one datagram.
+  case datagram(count: Int, to: Endpoint)
+  /// The output holds two datagrams, one behind the other.
+  case pair(first: Int, second: Int, to: Endpoint)
+  /// It waits for a session.
+  case queued
+  case dropped(DropReason)
+}
+
+/// Why a packet or datagram went no further. Each is a label of the metric `shadowmesh_drops_total`.
+public enum DropReason: String, Sendable, Hashable, CaseIterable {
+  case empty, tooLarge = "too_large", unknownType = "unknown_type", malformed
+  case unknownIndex = "unknown_index", replayed, badTag = "bad_tag", tooOld = "too_old"
+  case handshakeMalformed = "handshake_malformed", handshakeBadMac = "handshake_bad_mac"
+  case handshakeRefused = "handshake_refused", handshakeOverload = "handshake_overload"
+  case piecesDropped = "pieces_dropped"
+  case notIPv6 = "not_ipv6", sourceNotPeers = "source_not_peers", destinationNotOurs = "destination_not_ours"
+  case notAllowed = "not_allowed", notAPeer = "not_a_peer", noRoute = "no_route"
+  case sourceNotOurs = "source_not_ours", queueFull = "queue_full", noSession = "no_session"
+  case controlMalformed = "control_malformed", controlOverBudget = "control_over_budget"
+  case introductionNotFromPeer = "introduction_not_from_peer", actionsFull = "actions_full"
+  case tableFull = "table_full"
+}
+
+/// Names a look-up that ``MeshNode/lookUp(_:now:)`` started.
+public struct LookupID: Sendable, Hashable, Comparable {
+  public let number: UInt64
+  public static func < (a: LookupID, b: LookupID) -> Bool { a.number < b.number }
+}
+
+/// Names a ping that ``MeshNode/ping(_:now:)`` started.
+public struct PingID: Sendable, Hashable, Comparable {
+  public let number: UInt64
+  public static func < (a: PingID, b: PingID) -> Bool { a.number < b.number }
+}
+
+/// Who knew the answer of a look-up.
+public enum LookupSource: String, Sendable, Hashable, CaseIterable { case cache, backbone, peers }
+
+/// What a backbone said, or that none could be asked.
+public enum BackboneAnswer: Sendable {
+  case found(UnverifiedPeerRecord)
+  case notFound
+  /// No backbone is configured or none answers; the text says why, for the person who asked.
+  case unavailable(String)
+}
+
+/// How a look-up ended.
+public enum LookupOutcome: Sendable {
+  case found(PeerRecord, from: LookupSource, took: Duration)
+  /// Nobody asked knew it. The backbone's part of the story, if it couldn't be asked.
+  case notFound(backbone: String?, peersAsked: Int)
+  /// What came was refused.
+  case refused(RecordRefusal)
+  /// ``NodeLimits/lookups`` are under way.
+  case tooMany
+}
+
+/// How a ping ended.
+public enum PingOutcome: Sendable {
+  case answered(roundTrip: Duration, handshake: Duration?, path: PathStatus, peerAddedUs: Bool)
+  /// No such peer was added.
+  case unknownPeer
+  /// No endpoint is known: the look-up ended like this.
+  case notFound(String)
+  /// Endpoints are known, and none answered.
+  case noAnswer(tried: [Endpoint])
+}
+
+/// What the shell may want to log, count or show.
+public enum NodeEvent: Sendable {
+  case peerConnected(PeerID, KeyHash, Endpoint, handshake: Duration)
+  case peerLost(PeerID, reason: String)
+  case handshakeFailed(PeerID, reason: String)
+  /// A PeerID was seen with another key than the pinned one: refused.
+  case identityConflict(PeerID, pinned: KeyHash, seen: KeyHash)
+  /// The full identity behind a peer that was added by PeerID is known now; the shell saves it.
+  case peerPinned(PeerID, IdentityPublicKey)
+  case peerMoved(PeerID, Endpoint)
+  case recordLearned(PeerRecord)
+  case lookupFinished(LookupID, LookupOutcome)
+  case pingFinished(PingID, PingOutcome)
+  /// Someone proved knowledge of invitation `index`; the shell adds them as a peer.
+  case inviteRedeemed(index: Int, by: IdentityPublicKey, at: Endpoint)
+  /// The inviter took our secret, or refused it.
+  case inviteAnswered(PeerID, accepted: Bool)
+}

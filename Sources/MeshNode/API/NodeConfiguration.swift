@@ -1,0 +1,49 @@
+public import MeshCrypto
+
+/// What a node's owner decides, as far as the core needs it.
+public struct NodeConfiguration: Sendable, Hashable {
+  public var region: Region
+  public var serviceType: ServiceType
+  /// AEAD suites, the preferred first.
+  public var suites: [AEADSuite]
+  /// Lets loopback endpoints be dialled and counted without prefix limits: for tests and two nodes on one machine.
+  public var permitsLoopback: Bool
+  /// Sessions to peers are kept open by keepalives, so that either side is reached at once.
+  public var keepsPeersConnected: Bool
+
+  public init(
+    region: Region, serviceType: ServiceType,
+    suites: [AEADSuite] = [.aes256GCM, .chaCha20Poly1305], permitsLoopback: Bool = false,
+    keepsPeersConnected: Bool = true
+  ) {
+    self.region = region
+    self.serviceType = serviceType
+    self.suites = suites
+    self.permitsLoopback = permitsLoopback
+    self.keepsPeersConnected = keepsPeersConnected
+  }
+}
+
+/// Bounds of every table and queue in ``MeshNode``. Each one that is hit has a ``DropReason``.
+public enum NodeLimits {
+  /// Peers that the owner added.
+  public static let peers = 256
+  /// Sessions with nodes that are not peers.
+  public static let controlSessions = 256
+  /// IP packets that wait for one peer's session.
+  public static let queuedPacketsPerPeer = 64
+  /// Outgoing flows whose replies are let in.
+  public static let flows = 8_192
+  /// Records of others, kept for those who ask.
+  public static let records = 512
+  /// Look-ups under way at once.
+  public static let lookups = 64
+  /// Invitations that wait to be redeemed.
+  public static let invitations = 64
+  /// Endpoints tried for one peer.
+  public static let candidates = 16
+  /// Actions that wait for the shell; past it, events are dropped, and then datagrams.
+  public static let actions = 4_096
+  /// Pings under way at once.
+  public static let pings = 64
+}

@@ -1,0 +1,69 @@
+public import MeshWire
+
+/// Which path a session uses, and why.
+public struct PathStatus: Sendable, Hashable {
+  public enum Kind: String, Sendable, Hashable { case direct }
+  public var kind: Kind
+  public var endpoint: Endpoint
+  /// For a person: "direct: the record's endpoint answered".
+  public var reason: String
+  /// Largest UDP payload that is known to pass, in bytes.
+  public var payload: Int
+}
+
+/// One peer, as `status` and `peers` show it.
+public struct PeerStatus: Sendable, Hashable {
+  public enum State: String, Sendable, Hashable {
+    /// No session, and none wanted now.
+    case idle
+    case lookingUp = "looking-up"
+    case connecting
+    /// Both ends are authenticated, and the other end has us as a peer or hasn't said.
+    case connected
+    /// Authenticated, but the other end has not added us.
+    case unconfirmed
+  }
+  public var peerID: PeerID
+  public var keyHash: KeyHash?
+  public var overlayAddress: OverlayAddress
+  public var state: State
+  public var path: PathStatus?
+  public var lastHeard: Duration?
+  public var packetsIn: UInt64
+  public var packetsOut: UInt64
+  public var bytesIn: UInt64
+  public var bytesOut: UInt64
+}
+
+/// A node at a glance, and its counters.
+public struct NodeStatus: Sendable {
+  public var keyHash: KeyHash
+  public var peerID: PeerID
+  public var overlayAddress: OverlayAddress
+  public var peers: [PeerStatus]
+  public var controlSessions: Int
+  public var tableContacts: Int
+  public var cachedRecords: Int
+  public var counters: NodeCounters
+}
+
+/// Monotonic counts since the node began.
+public struct NodeCounters: Sendable, Hashable {
+  public var drops: [DropReason: UInt64] = [:]
+  public var handshakesStarted: UInt64 = 0
+  public var handshakesCompleted: UInt64 = 0
+  public var handshakesFailed: UInt64 = 0
+  public var lookupsFromCache: UInt64 = 0
+  public var lookupsFromBackbone: UInt64 = 0
+  public var lookupsFromPeers: UInt64 = 0
+  public var lookupsFailed: UInt64 = 0
+  public var rekeys: UInt64 = 0
+  public var packetsIn: UInt64 = 0
+  public var packetsOut: UInt64 = 0
+  public var bytesIn: UInt64 = 0
+  public var bytesOut: UInt64 = 0
+
+  public init() {}
+
+  mutating func count(_ reason: DropReason) { drops[reason, default: 0] += 1 }
+}
