@@ -69,6 +69,7 @@ let edges: [Target] = [
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOFoundationCompat", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
     ]),
   library(
     "LightNode",

@@ -1,0 +1,159 @@
+import AsyncHTTPClient
+import Foundation
+public import MeshCrypto
+public import MeshWire
+import NIOCore
+import NIOFoundationCompat
+import NIOHTTP1
+import NIOSSL
+
+/// A node's side of the backbone's HTTP API. Holds connections; call ``shutdown()`` before letting go of it.
+///
+/// Every method throws ``BackboneClientError``. No answer is trusted for who it comes from: the login statement
+/// and the node list bind to the configured `backbone_key`, and records come back unverified.
+public struct BackboneClient: Sendable {
+  /// How long one request may take in all.
+  static let requestTime = TimeAmount.seconds(15)
+  /// How far the clocks of node and backbone may be apart for the node list to count.
+  static let clockTolerance = Duration.seconds(7_200)
+
+  private let configuration: BackboneClientConfiguration
+  private let origin: Origin
+  private let http: HTTPClient
+
+  /// Checks the configuration and loads the CA file; nothing is sent yet.
+  public init(configuration: BackboneClientConfiguration) throws(BackboneClientError) {
+    self.configuration = configuration
+    origin = try configuration.checkedOrigin()
+    var tls = TLSConfiguration.makeClientConfiguration()
+    tls.minimumTLSVersion = .tlsv13
+    tls.curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1]
+    if let path = configuration.caFile {
+      do {
+        tls.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(path))]
+      } catch {
+        throw .badCAFile(path, reason: "\(error)")
+      }
+    }
+    var settings = HTTPClient.Configuration(
+      tlsConfiguration: tls, redirectConfiguration: .disallow,
+      timeout: .init(connect: .seconds(5), read: .seconds(10)))
+    settings.httpVersion = .http1Only
+    http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+  }
+
+  /// Closes the connections. The client is of no use afterwards.
+  public func shutdown() async throws { try await http.shutdown() }
+
+  /// Proves to the backbone that this node holds `key`, and gets a token. Signing takes about a millisecond.
+  public func logIn(as key: IdentityKey, now: WallTime) async throws -> LoginSession {
+    guard let backbone = configuration.backboneKey else { throw BackboneClientError.backboneKeyMissing }
+    let challenge: ChallengeAnswer = try await send(request(.challenge))
+    guard let bytes = [UInt8](hex: challenge.challenge), bytes.count <= MessageLimit.challenge else {
+      throw BackboneClientError.badAnswer("a challenge that is not hexadecimal digits")
+    }
+    let statement = LoginStatement(
+      audience: origin, region: configuration.region, backbone: backbone, challenge: bytes, node: key.keyHash)
+    let signature: [UInt8]
+    do { signature = try statement.signed(by: key) } catch { throw BackboneClientError.keyUnavailable }
+    let body = VerifyRequest(
+      peerID: key.keyHash.peerID, challenge: bytes, signature: signature, publicKey: key.publicKey.bytes,
+      audience: origin.description, invite: configuration.invite)
+    let answer: VerifyAnswer = try await send(try request(.verify, method: .POST, body: body))
+    guard let nodes = answer.verifiedNodes(from: backbone, now: now, tolerance: Self.clockTolerance) else {
+      throw BackboneClientError.wrongBackbone
+    }
+    let serverNow = WallTime(secondsSinceEpoch: challenge.timestamp)
+    return LoginSession(
+      token: answer.sessionToken,
+      expires: now + (WallTime(secondsSinceEpoch: answer.expiresAt) - serverNow), nodes: nodes,
+      clockOffset: serverNow - now)
+  }
+
+  /// Publishes this node's own record, or withdraws it when the record is a tombstone.
+  public func publish(_ record: PeerRecord, token: String) async throws {
+    let message = RecordMessage(record: record.bundle)
+    _ = try await exchange(try request(.record, method: .PUT, body: message, token: token))
+  }
+
+  /// Publishes a tombstone: nobody finds this node from then on.
+  public func withdraw(tombstone: PeerRecord, token: String) async throws {
+    try await publish(tombstone, token: token)
+  }
+
+  /// The record that the backbone has of a peer, not verified yet; `nil` when it has none. Whoever calls verifies
+  /// it, and that its KeyHash belongs to the PeerID asked for.
+  public func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord? {
+    let message: RecordMessage
+    do {
+      message = try await send(request(.lookUp, query: "?peer_id=\(peer)", token: token))
+    } catch BackboneClientError.refused(let problem) where problem.kind == .peerNotFound {
+      return nil
+    }
+    do {
+      return try UnverifiedPeerRecord(bundle: message.record)
+    } catch {
+      throw BackboneClientError.badAnswer("\(error)")
+    }
+  }
+
+  private func request(
+    _ route: Route, method: HTTPMethod = .GET, query: String = "", token: String? = nil
+  ) -> HTTPClientRequest {
+    var request = HTTPClientRequest(url: origin.description + route.rawValue + query)
+    request.method = method
+    request.headers.add(name: "accept", value: "application/json, application/problem+json")
+    if let token { request.headers.add(name: "authorization", value: "Bearer \(token)") }
+    return request
+  }
+
+  private func request(
+    _ route: Route, method: HTTPMethod, body: some Encodable, token: String? = nil
+  ) throws -> HTTPClientRequest {
+    var request = request(route, method: method, token: token)
+    request.headers.add(name: "content-type", value: "application/json")
+    request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
+    return request
+  }
+
+  private func send<Answer: Decodable>(_ request: HTTPClientRequest) async throws -> Answer {
+    let body = try await exchange(request)
+    do {
+      return try JSONDecoder().decode(Answer.self, from: Data(buffer: body))
+    } catch {
+      throw BackboneClientError.badAnswer("not the JSON that was expected")
+    }
+  }
+
+  /// Sends one request, reads at most ``MessageLimit/answer`` bytes, and turns errors into ours.
+  private func exchange(_ request: HTTPClientRequest) async throws -> ByteBuffer {
+    let response: HTTPClientResponse
+    let body: ByteBuffer
+    do {
+      response = try await http.execute(request, timeout: Self.requestTime)
+      body = try await response.body.collect(upTo: MessageLimit.answer)
+    } catch is NIOTooManyBytesError {
+      throw BackboneClientError.badAnswer("more than \(MessageLimit.answer) bytes")
+    } catch is CancellationError {
+      throw CancellationError()
+    } catch {
+      throw BackboneClientError.unreachable(url: origin.description, reason: "\(error)")
+    }
+    if (200..<300).contains(response.status.code) { return body }
+    let retry = response.headers.first(name: "retry-after").flatMap { Int($0) }
+    throw Self.failure(status: Int(response.status.code), body: body, retryAfter: retry)
+  }
+
+  private static func failure(status: Int, body: ByteBuffer, retryAfter: Int?) -> BackboneClientError {
+    guard let problem = try? JSONDecoder().decode(Problem.self, from: Data(buffer: body)) else {
+      return .badAnswer("HTTP status \(status) without an explanation; is this a backbone?")
+    }
+    switch problem.kind {
+    case .tokenRefused: return .tokenRefused
+    case .loginRefused, .challengeRefused: return .loginRefused(problem.detail ?? problem.title)
+    case .rateLimited, .overloaded, .storeUnavailable:
+      return .busy(retryAfterSeconds: max(1, min(retryAfter ?? 5, 3_600)))
+    default: return .refused(problem)
+    }
+  }
+}

@@ -1,0 +1,167 @@
+import MeshCrypto
+public import MeshWire
+
+/// The answer of `GET /api/auth/challenge`.
+public struct ChallengeAnswer: Codable, Hashable, Sendable {
+  /// Opaque to the client, in hexadecimal digits.
+  public let challenge: String
+  /// The backbone's clock, in seconds since 1970.
+  public let timestamp: UInt64
+  /// When the challenge stops being accepted, by the same clock.
+  public let expiresAt: UInt64
+
+  enum CodingKeys: String, CodingKey {
+    case challenge, timestamp
+    case expiresAt = "expires_at"
+  }
+
+  public init(challenge: [UInt8], timestamp: WallTime, expiresAt: WallTime) {
+    self.challenge = challenge.hex
+    self.timestamp = timestamp.secondsSinceEpoch
+    self.expiresAt = expiresAt.secondsSinceEpoch
+  }
+}
+
+/// The body of `POST /api/auth/verify`. Unknown fields are refused.
+public struct VerifyRequest: Codable, Hashable, Sendable {
+  /// The first 20 bytes of the public key's SHA-256, in hexadecimal digits.
+  public let peerID: PeerID
+  /// The challenge's raw bytes; hexadecimal digits on the wire.
+  public let challenge: [UInt8]
+  /// 4,627 bytes over the ``LoginStatement``; base64 on the wire.
+  public let signature: [UInt8]
+  /// 2,592 raw bytes; base64 on the wire.
+  public let publicKey: [UInt8]
+  /// The ``Origin`` that was signed. Left out, it is the first one that the backbone is configured with.
+  public let audience: String?
+  /// A one-time secret, for a backbone whose admission is by invite.
+  public let invite: String?
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case peerID = "peer_id"
+    case challenge, signature
+    case publicKey = "public_key"
+    case audience, invite
+  }
+
+  public init(
+    peerID: PeerID, challenge: [UInt8], signature: [UInt8], publicKey: [UInt8], audience: String?,
+    invite: String?
+  ) {
+    self.peerID = peerID
+    self.challenge = challenge
+    self.signature = signature
+    self.publicKey = publicKey
+    self.audience = audience
+    self.invite = invite
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let fields = try decoder.strictContainer(keyedBy: CodingKeys.self)
+    guard let peerID = PeerID(try fields.hexBytes(.peerID, upTo: PeerID.size)) else {
+      throw fields.badField(.peerID, "not 40 hexadecimal digits")
+    }
+    self.peerID = peerID
+    challenge = try fields.hexBytes(.challenge, upTo: MessageLimit.challenge)
+    signature = try fields.base64Bytes(.signature, upTo: 4_627)
+    publicKey = try fields.base64Bytes(.publicKey, upTo: 2_592)
+    audience = fields.contains(.audience) ? try fields.text(.audience, upTo: 512) : nil
+    invite = fields.contains(.invite) ? try fields.text(.invite, upTo: 128) : nil
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: CodingKeys.self)
+    try fields.encode(peerID.description, forKey: .peerID)
+    try fields.encode(challenge.hex, forKey: .challenge)
+    try fields.encode(Base64.encode(signature), forKey: .signature)
+    try fields.encode(Base64.encode(publicKey), forKey: .publicKey)
+    try fields.encodeIfPresent(audience, forKey: .audience)
+    try fields.encodeIfPresent(invite, forKey: .invite)
+  }
+}
+
+/// The answer of `POST /api/auth/verify`.
+public struct VerifyAnswer: Codable, Hashable, Sendable {
+  /// For `Authorization: Bearer`. Opaque to the client.
+  public let sessionToken: String
+  /// When the token expires, in seconds since 1970 by the backbone's clock.
+  public let expiresAt: UInt64
+  public let backboneNodes: [Node]
+  /// When the list of nodes was signed, and until when it holds; seconds since 1970.
+  public let nodesIssuedAt: UInt64
+  public let nodesExpireAt: UInt64
+  /// The backbone's signature over its ``BackboneNodeList``, base64.
+  public let nodesSignature: String
+  /// The backbone's public key, base64. Worth something only when its SHA-256 is the KeyHash that the client
+  /// was configured with.
+  public let backbonePublicKey: String
+
+  /// One entry of `backbone_nodes`.
+  public struct Node: Codable, Hashable, Sendable {
+    public let region: String
+    public let ip: String
+    public let port: UInt16
+    /// 64 hexadecimal digits.
+    public let keyHash: String
+
+    enum CodingKeys: String, CodingKey {
+      case region, ip, port
+      case keyHash = "key_hash"
+    }
+
+    /// The same as the signed list has it; `nil` when a field isn't what its name says.
+    public var node: BackboneNode? {
+      guard let region = Region(region), let address = IPAddress(ip), let keyHash = KeyHash(hex: keyHash)
+      else { return nil }
+      return BackboneNode(region: region, endpoint: Endpoint(address, port: port), keyHash: keyHash)
+    }
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case sessionToken = "session_token"
+    case expiresAt = "expires_at"
+    case backboneNodes = "backbone_nodes"
+    case nodesIssuedAt = "nodes_issued_at"
+    case nodesExpireAt = "nodes_expire_at"
+    case nodesSignature = "nodes_signature"
+    case backbonePublicKey = "backbone_public_key"
+  }
+
+  /// - Parameters:
+  ///   - signature: over `nodes`, by `publicKey`.
+  ///   - publicKey: the backbone's, 2,592 raw bytes.
+  public init(
+    token: String, expiresAt: WallTime, nodes: BackboneNodeList, signature: [UInt8], publicKey: [UInt8]
+  ) {
+    sessionToken = token
+    self.expiresAt = expiresAt.secondsSinceEpoch
+    backboneNodes = nodes.nodes.map {
+      Node(
+        region: $0.region.name, ip: $0.endpoint.address.description, port: $0.endpoint.port,
+        keyHash: $0.keyHash.description)
+    }
+    nodesIssuedAt = nodes.issued.secondsSinceEpoch
+    nodesExpireAt = nodes.expiry.secondsSinceEpoch
+    nodesSignature = Base64.encode(signature)
+    backbonePublicKey = Base64.encode(publicKey)
+  }
+
+  /// The list of nodes, once its signature holds under the key that hashes to `backbone`, and `now` lies within
+  /// its time give or take `tolerance`; `nil` otherwise.
+  public func verifiedNodes(
+    from backbone: KeyHash, now: WallTime, tolerance: Duration
+  ) -> [BackboneNode]? {
+    guard backboneNodes.count <= BackboneNodeList.maximumCount,
+      let key = Base64.decode(backbonePublicKey).flatMap({ IdentityPublicKey($0) }),
+      let signature = Base64.decode(nodesSignature)
+    else { return nil }
+    let nodes = backboneNodes.compactMap(\.node)
+    let list = BackboneNodeList(
+      issuer: backbone, issued: WallTime(secondsSinceEpoch: nodesIssuedAt),
+      expiry: WallTime(secondsSinceEpoch: nodesExpireAt), nodes: nodes)
+    guard nodes.count == backboneNodes.count, list.issued < now + tolerance, now < list.expiry + tolerance,
+      list.isSigned(signature, by: key)
+    else { return nil }
+    return nodes
+  }
+}
