@@ -1,5 +1,8 @@
 # `make` alone lists the targets. Each recipe is a script, so that all of them run without make too.
 SHELL := bash
+ifdef DEMO_CONFIGURATION
+export CONFIGURATION := $(DEMO_CONFIGURATION)
+endif
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap build demo test test-cores lint format bench fuzz interop clean
 

@@ -1,0 +1,1 @@
+"""Networks of namespaces to run ShadowMesh in: what the demo is built from."""
