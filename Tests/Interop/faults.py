@@ -1,0 +1,64 @@
+"""Paths that lose chosen datagrams, and peers that lie in exactly one thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from shadowmesh_peer import keys
+from shadowmesh_peer.initiator import Initiator
+from shadowmesh_peer.responder import Responder
+
+
+class LosesOnce:
+    """Loses the first datagram of each (type, fragment index) given, and lets everything after it through."""
+
+    def __init__(self, chosen: Iterable[tuple[int, int]]):
+        self.left = set(chosen)
+
+    def __call__(self, datagram: bytes) -> bool:
+        key = (datagram[0], datagram[3]) if len(datagram) > 3 else (0, 0)
+        if key in self.left:
+            self.left.discard(key)
+            return True
+        return False
+
+
+class WrongContextInitiator(Initiator):
+    def prove(self, th4: bytes) -> bytes:
+        return self.identity.sign(th4, keys.HS_RESP)
+
+
+class WrongKeyHashInitiator(Initiator):
+    def claim(self) -> bytes:
+        return os.urandom(32)
+
+
+class WrongFinishedInitiator(Initiator):
+    def finish(self, finished: bytes) -> bytes:
+        return bytes((finished[0] ^ 1,)) + finished[1:]
+
+
+class WrongContextResponder(Responder):
+    def prove(self, th2: bytes) -> bytes:
+        return self.identity.sign(th2, keys.HS_INIT)
+
+
+class WrongFinishedResponder(Responder):
+    def finish(self, finished: bytes) -> bytes:
+        return bytes((finished[0] ^ 1,)) + finished[1:]
+
+
+class WrongKeyHashResponder(Responder):
+    """Has the caller's M1 answered as if by somebody else: the proof names another KeyHash."""
+
+    def prove(self, th2: bytes) -> bytes:
+        self.lying = True
+        return super().prove(th2)
+
+    def claim(self) -> bytes:
+        return os.urandom(32) if getattr(self, "lying", False) else self.identity.key_hash
+
+
+LYING_INITIATORS = [WrongContextInitiator, WrongKeyHashInitiator, WrongFinishedInitiator]
+LYING_RESPONDERS = [WrongContextResponder, WrongKeyHashResponder, WrongFinishedResponder]
