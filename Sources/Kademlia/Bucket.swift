@@ -14,8 +14,19 @@ struct Bucket: Sendable {
   var replacements: [Contact] = []
   /// When a look-up last went through this bucket's range.
   var lastLookup: Instant
-  /// When a ping of the oldest entry was asked for that has no verdict yet.
-  var pingAskedAt: Instant?
+  /// A ping of an entry that was the oldest, asked for and without a verdict yet.
+  var ping: (peerID: PeerID, askedAt: Instant)?
+
+  /// Adds an entry at its place in the order of last seen.
+  mutating func place(_ contact: Contact) {
+    let position = entries.firstIndex { $0.contact.lastSeen > contact.lastSeen } ?? entries.endIndex
+    entries.insert(Entry(contact: contact), at: position)
+  }
+
+  /// `peerID` answered, failed or left: a ping of it has its verdict.
+  mutating func pingEnded(_ peerID: PeerID) {
+    if ping?.peerID == peerID { ping = nil }
+  }
 
   func position(of peerID: PeerID) -> Int? {
     entries.firstIndex { $0.contact.peerID == peerID }

@@ -98,8 +98,8 @@ public struct RoutingTable: Sendable {
     }
     guard let oldest = buckets[index].entries.first else { return refuse(.tableFull) }
     cache(contact, bucket: index)
-    if let asked = buckets[index].pingAskedAt, now < asked + limits.pingTimeout { return .cached }
-    buckets[index].pingAskedAt = now
+    if let ping = buckets[index].ping, now < ping.askedAt + limits.pingTimeout { return .cached }
+    buckets[index].ping = (oldest.contact.peerID, now)
     counters.pingsAsked += 1
     return .pingOldest(oldest.contact)
   }
@@ -142,7 +142,7 @@ public struct RoutingTable: Sendable {
     entry.failures = 0
     buckets[index].entries.remove(at: position)
     buckets[index].entries.append(entry)
-    if position == 0 { buckets[index].pingAskedAt = nil }
+    buckets[index].pingEnded(entry.contact.peerID)
   }
 
   // MARK: Contacts go
@@ -153,7 +153,7 @@ public struct RoutingTable: Sendable {
     guard let index = bucketIndex(of: peerID), let position = buckets[index].position(of: peerID)
     else { return .unknown }
     counters.failures += 1
-    if position == 0 { buckets[index].pingAskedAt = nil }
+    buckets[index].pingEnded(peerID)
     buckets[index].entries[position].failures += 1
     let failures = buckets[index].entries[position].failures
     guard failures >= limits.failures else { return .kept(failures: failures) }
@@ -177,7 +177,7 @@ public struct RoutingTable: Sendable {
   @discardableResult
   private mutating func takeOut(bucket index: Int, position: Int) -> Contact {
     let contact = buckets[index].entries.remove(at: position).contact
-    if position == 0 { buckets[index].pingAskedAt = nil }
+    buckets[index].pingEnded(contact.peerID)
     release(contact.endpoint.address)
     count -= 1
     counters.removed += 1
@@ -205,7 +205,7 @@ public struct RoutingTable: Sendable {
 
   private mutating func append(_ contact: Contact, bucket index: Int) {
     claim(contact.endpoint.address)
-    buckets[index].entries.append(Bucket.Entry(contact: contact))
+    buckets[index].place(contact)
     count += 1
   }
 
