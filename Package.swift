@@ -75,7 +75,8 @@ let edges: [Target] = [
     "LightNode",
     [
       "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
-      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics,
+      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics, crypto,
+      .product(name: "CryptoExtras", package: "swift-crypto"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -1,0 +1,14 @@
+import Foundation
+import MeshWire
+
+/// The seed's `peer_id_file`: this node's PeerID as 40 hexadecimal digits and a newline, for other programs to read.
+enum PeerIDFile {
+  /// Writes the file unless it says so already; what it held before is replaced, for it is derived from the key.
+  static func write(_ peerID: PeerID, to path: String) throws {
+    let line = Data("\(peerID)\n".utf8)
+    let url = URL(filePath: path)
+    if let present = try? Data(contentsOf: url), present == line { return }
+    try line.write(to: url, options: .atomic)
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: path)
+  }
+}
