@@ -1,5 +1,4 @@
-public import Foundation
-import Glibc
+import Foundation
 
 /// Talks to the daemon over its UNIX socket: one request a connection, blocking, with a time-out on every wait.
 public struct ControlClient: Sendable {

@@ -24,7 +24,6 @@ public enum ControlLine {
   public static func decode<Body: Codable & Sendable>(_ body: Body.Type, from line: Data)
     throws(ControlFailure) -> ControlEnvelope<Body>
   {
-    struct VersionOnly: Decodable { let version: Int }
     guard line.count <= maximumLength else {
       throw ControlFailure(.badRequest, "a message over \(maximumLength) bytes")
     }
@@ -79,6 +78,8 @@ public enum ControlLine {
     }
   }
 }
+
+private struct VersionOnly: Decodable { let version: Int }
 
 private struct ControlKey: CodingKey {
   let stringValue: String

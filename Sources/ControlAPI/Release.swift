@@ -1,0 +1,4 @@
+/// The release that this code is.
+public enum Release {
+  public static let version = "0.1.0"
+}

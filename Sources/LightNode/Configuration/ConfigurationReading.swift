@@ -1,0 +1,136 @@
+public import MeshWire
+public import StrictConfiguration
+
+extension LightNodeConfiguration {
+  /// Reads the file, then the flags over it, and holds the result against the rules that span keys.
+  ///
+  /// `flags` are configuration keys with their text (`listen_port` → `["9001"]`), several for a list. Every refusal is
+  /// a ``ConfigurationError`` with the file (or `command line`), the line, the key and what was expected.
+  public static func load(path: String?, flags: [(key: String, values: [String])] = [])
+    throws(ConfigurationError) -> LightNodeConfiguration
+  {
+    let file = try path.map { path throws(ConfigurationError) in try ConfigurationFile(path: path) }
+    return try load(file: file, flags: flags)
+  }
+
+  static func load(file: ConfigurationFile?, flags: [(key: String, values: [String])])
+    throws(ConfigurationError) -> LightNodeConfiguration
+  {
+    var configuration = LightNodeConfiguration()
+    var sources: [ConfigurationFile] = []
+    if let file { sources.append(file) }
+    if !flags.isEmpty { sources.append(try ConfigurationFile(text: yaml(of: flags), name: "command line")) }
+    var peerIDFileGiven = false
+    for index in sources.indices {
+      peerIDFileGiven = sources[index].contains("peer_id_file") || peerIDFileGiven
+      try configuration.read(&sources[index])
+      try sources[index].finish()
+    }
+    if !peerIDFileGiven { configuration.peerIDFile = configuration.stateDirectory + "/peer_id.txt" }
+    try configuration.check(sources)
+    return configuration
+  }
+
+  /// One `key: value` line a flag. Digits and truth values stay plain, anything else is quoted, so that the flag's
+  /// text can only ever be a value.
+  private static func yaml(of flags: [(key: String, values: [String])]) -> String {
+    func scalar(_ text: String) -> String {
+      let plain = text == "true" || text == "false"
+        || (!text.isEmpty && text.utf8.count < 10 && text.utf8.allSatisfy { (48...57).contains($0) })
+      if plain { return text }
+      let escaped = text.unicodeScalars.map { scalar -> String in
+        switch scalar {
+        case "\"": "\\\""
+        case "\\": "\\\\"
+        case _ where scalar.value < 32 || scalar.value == 127: "\\x0" + String(scalar.value % 16, radix: 16)
+        default: String(scalar)
+        }
+      }
+      return "\"\(escaped.joined())\""
+    }
+    return flags.map { flag in
+      flag.key == "endpoints"
+        ? "endpoints: [\(flag.values.map(scalar).joined(separator: ", "))]"
+        : "\(flag.key): \(scalar(flag.values.last ?? ""))"
+    }.joined(separator: "\n")
+  }
+
+  private mutating func read(_ file: inout ConfigurationFile) throws(ConfigurationError) {
+    mode = try file.choice("mode", of: Mode.self) ?? mode
+    peerIDFile = try file.path("peer_id_file") ?? peerIDFile
+    backboneURL =
+      try file.value("backbone_url", expected: "https://HOST[:PORT] or http://HOST[:PORT]") {
+        BackboneAddress($0)?.text
+      } ?? backboneURL
+    region = try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: Self.regionName) ?? region
+    serviceType = try file.choice("service_type", of: ServiceType.self) ?? serviceType
+    stateDirectory = try file.path("state_directory") ?? stateDirectory
+    listenPort = try file.integer("listen_port", in: 1...65_535) ?? listenPort
+    endpoints =
+      try file.values(
+        "endpoints", upTo: 8, expected: "an address and port that others can dial, like 203.0.113.7:8443 or "
+          + "[2001:db8::7]:8443"
+      ) { text in Endpoint(text).flatMap { $0.isDialable ? $0 : nil } } ?? endpoints
+    backboneKey =
+      try file.value("backbone_key", expected: "a KeyHash of 64 hexadecimal digits") { KeyHash(hex: $0) }
+      ?? backboneKey
+    backboneCAFile = try file.path("backbone_ca_file") ?? backboneCAFile
+    allowPlainHTTP = try file.boolean("allow_plain_http") ?? allowPlainHTTP
+    tunName =
+      try file.value(
+        "tun_name", expected: "an interface name: 1 to 15 of letters, digits, _, - and .", parse: Self.interfaceName)
+      ?? tunName
+    mtu = try file.integer("mtu", in: 1_280...2_400) ?? mtu
+    controlSocket =
+      try file.value("control_socket", expected: "an absolute path of at most 107 bytes") {
+        $0.hasPrefix("/") && $0.utf8.count <= 107 ? $0 : nil
+      } ?? controlSocket
+    controlGroup = try file.string("control_group") ?? controlGroup
+    metricsListener =
+      try file.value("metrics_listen", expected: "ADDRESS:PORT or off") { text -> MetricsListener? in
+        text == "off" || text == "false" ? .off : Endpoint(text).map { .address($0) }
+      } ?? metricsListener
+    logLevel = try file.choice("log_level", of: LogLevel.self) ?? logLevel
+    relayOfferMbps = try file.integer("relay_offer_mbps", in: 0...100_000) ?? relayOfferMbps
+    passphraseFile = try file.path("passphrase_file") ?? passphraseFile
+  }
+
+  private func check(_ sources: [ConfigurationFile]) throws(ConfigurationError) {
+    func refusal(_ key: String, _ problem: String) -> ConfigurationError {
+      sources.last { $0.contains(key) }?.refusal(key, problem)
+        ?? ConfigurationError(file: "defaults", line: nil, key: key, problem: problem)
+    }
+    if let backboneURL, let address = BackboneAddress(backboneURL), !address.isTLS, !address.isLoopback,
+      !allowPlainHTTP
+    {
+      throw refusal(
+        "backbone_url",
+        "\(backboneURL) has no TLS and is not loopback; use https://, or set allow_plain_http: true")
+    }
+    if relayOfferMbps > 0, serviceType == .private {
+      throw refusal("relay_offer_mbps", "expected 0 while service_type is private, found \(relayOfferMbps)")
+    }
+  }
+
+  private static func regionName(_ text: String) -> String? {
+    let valid = text.utf8.allSatisfy {
+      (97...122).contains($0) || (48...57).contains($0) || $0 == 95 || $0 == 45
+    }
+    return valid && (1...32).contains(text.utf8.count) ? text : nil
+  }
+
+  private static func interfaceName(_ text: String) -> String? {
+    let valid = text.utf8.allSatisfy {
+      (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || $0 == 95 || $0 == 45
+        || $0 == 46
+    }
+    return valid && (1...15).contains(text.utf8.count) && text != "." && text != ".." ? text : nil
+  }
+}
+
+extension ConfigurationFile {
+  /// An absolute path.
+  fileprivate mutating func path(_ key: String) throws(ConfigurationError) -> String? {
+    try value(key, expected: "an absolute path") { $0.hasPrefix("/") && !$0.contains("\0") ? $0 : nil }
+  }
+}

@@ -1,0 +1,54 @@
+public import ControlAPI
+public import MeshWire
+
+/// What `shadowmesh-lightnode` runs with: the seed's five keys, and ours beside them, all with sane defaults.
+public struct LightNodeConfiguration: Hashable, Sendable {
+  /// The seed's `mode`: this program is the light node.
+  public enum Mode: String, CaseIterable, Sendable { case lightnode }
+  /// The seed's `service_type`; `public` is announced as LIGHT_PUBLIC.
+  public enum ServiceType: String, CaseIterable, Sendable {
+    case `private`
+    case `public`
+  }
+  /// As swift-log names them.
+  public enum LogLevel: String, CaseIterable, Sendable {
+    case trace, debug, info, notice, warning, error, critical
+  }
+  /// Where `/metrics` and `/health` are served.
+  public enum MetricsListener: Hashable, Sendable {
+    case off
+    case address(Endpoint)
+  }
+
+  public var mode = Mode.lightnode
+  /// Where the PeerID is written for other programs; `peer_id.txt` in the state directory unless given.
+  public var peerIDFile = "/var/lib/shadowmesh/peer_id.txt"
+  /// `nil`: no backbone, peers that were added with endpoints only.
+  public var backboneURL: String?
+  public var region = "unspecified"
+  public var serviceType = ServiceType.private
+  /// Key, peer book and caches; mode 0700.
+  public var stateDirectory = "/var/lib/shadowmesh"
+  /// UDP, all addresses of both families.
+  public var listenPort = 8_443
+  /// Endpoints to announce; empty: the dialable addresses of this machine's interfaces.
+  public var endpoints: [Endpoint] = []
+  /// Pins the backbone's identity.
+  public var backboneKey: KeyHash?
+  /// PEM certificates that the backbone's TLS chain must end in, in place of the system's.
+  public var backboneCAFile: String?
+  public var allowPlainHTTP = false
+  public var tunName = "shadowmesh0"
+  public var mtu = 1_280
+  public var controlSocket = ControlClient.defaultSocketPath
+  public var controlGroup = "shadowmesh"
+  public var metricsListener = MetricsListener.address(
+    Endpoint(.v4(0x7f00_0001), port: 9_460))
+  public var logLevel = LogLevel.info
+  /// Mbit/s that a public node offers to relay; 0 for none.
+  public var relayOfferMbps = 0
+  /// A file whose first line opens the key; `nil` for a key without passphrase.
+  public var passphraseFile: String?
+
+  public init() {}
+}
