@@ -96,11 +96,18 @@ let edges: [Target] = [
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
-  program("shadowmesh", ["ControlAPI", "MeshWire", "LightNode", arguments]),
-  program("shadowmesh-lightnode", ["LightNode", "ControlAPI", "MeshWire", log, arguments]),
+  program("shadowmesh", ["ControlAPI", "MeshWire", "LightNode", "StrictConfiguration", arguments]),
+  program(
+    "shadowmesh-lightnode",
+    ["LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", log, arguments]),
   program("shadowmesh-backbone", ["Backbone", "BackboneAPI", log, arguments]),
   tests("NodeHostTests", ["NodeHost", "MeshNode", "MeshWire", "CLinux"]),
-  tests("LightNodeTests", ["LightNode", "ControlAPI", "BackboneAPI", "MeshNode", "MeshWire", "MeshCrypto"]),
+  tests(
+    "LightNodeTests",
+    [
+      "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto",
+      "StrictConfiguration", log,
+    ]),
   tests(
     "BackboneTests",
     [

@@ -25,7 +25,8 @@ public struct ControlClient: Sendable {
   /// Sends one request and hands over each answer as it comes; returns after the last.
   ///
   /// `timeout` is the longest wait for any one line, in seconds. Throws ``Failure`` or ``ControlFailure``.
-  public func send(_ request: ControlRequest, timeout: Int = 30, each: (ControlAnswer) throws -> Void) throws {
+  public func send(_ request: ControlRequest, timeout: Int = 30, each: (ControlAnswer) throws -> Void) throws
+  {
     let line = try ControlLine.encode(ControlEnvelope(request))
     let socket = try UnixStream(connectingTo: socketPath, timeout: timeout)
     defer { socket.close() }

@@ -1,13 +1,15 @@
 /// What a peer may open towards this node: one port of a protocol, or everything. Replies need no rule.
 public enum PortRule: Hashable, Sendable, Comparable {
   case all
+  /// ICMPv6 echo requests.
+  case ping
   case tcp(UInt16)
   case udp(UInt16)
 
-  /// Reads `all`, `tcp/22` or `udp/53`; `nil` for anything else. Port 0 is not a port.
+  /// Reads `all`, `ping`, `tcp/22` or `udp/53`; `nil` for anything else. Port 0 is not a port.
   public init?(_ text: some StringProtocol) {
-    if text == "all" {
-      self = .all
+    if text == "all" || text == "ping" {
+      self = text == "all" ? .all : .ping
       return
     }
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
@@ -26,6 +28,7 @@ extension PortRule: CustomStringConvertible {
   public var description: String {
     switch self {
     case .all: "all"
+    case .ping: "ping"
     case .tcp(let port): "tcp/\(port)"
     case .udp(let port): "udp/\(port)"
     }
@@ -37,7 +40,7 @@ extension PortRule: Codable {
     let container = try decoder.singleValueContainer()
     guard let rule = PortRule(try container.decode(String.self)) else {
       throw DecodingError.dataCorruptedError(
-        in: container, debugDescription: "a port rule is all, tcp/PORT or udp/PORT")
+        in: container, debugDescription: "a port rule is all, ping, tcp/PORT or udp/PORT")
     }
     self = rule
   }

@@ -1,3 +1,5 @@
+import MeshWire
+
 /// One key that differs between the running configuration and the file as read again (SIGHUP).
 public struct ConfigurationChange: Hashable, Sendable {
   public let key: String

@@ -1,4 +1,4 @@
-public import MeshWire
+import MeshWire
 public import StrictConfiguration
 
 extension LightNodeConfiguration {
@@ -35,7 +35,8 @@ extension LightNodeConfiguration {
   /// text can only ever be a value.
   private static func yaml(of flags: [(key: String, values: [String])]) -> String {
     func scalar(_ text: String) -> String {
-      let plain = text == "true" || text == "false"
+      let plain =
+        text == "true" || text == "false"
         || (!text.isEmpty && text.utf8.count < 10 && text.utf8.allSatisfy { (48...57).contains($0) })
       if plain { return text }
       let escaped = text.unicodeScalars.map { scalar -> String in
@@ -62,13 +63,15 @@ extension LightNodeConfiguration {
       try file.value("backbone_url", expected: "https://HOST[:PORT] or http://HOST[:PORT]") {
         BackboneAddress($0)?.text
       } ?? backboneURL
-    region = try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: Self.regionName) ?? region
+    region =
+      try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: Self.regionName) ?? region
     serviceType = try file.choice("service_type", of: ServiceType.self) ?? serviceType
     stateDirectory = try file.path("state_directory") ?? stateDirectory
     listenPort = try file.integer("listen_port", in: 1...65_535) ?? listenPort
     endpoints =
       try file.values(
-        "endpoints", upTo: 8, expected: "an address and port that others can dial, like 203.0.113.7:8443 or "
+        "endpoints", upTo: 8,
+        expected: "an address and port that others can dial, like 203.0.113.7:8443 or "
           + "[2001:db8::7]:8443"
       ) { text in Endpoint(text).flatMap { $0.isDialable ? $0 : nil } } ?? endpoints
     backboneKey =
@@ -78,7 +81,8 @@ extension LightNodeConfiguration {
     allowPlainHTTP = try file.boolean("allow_plain_http") ?? allowPlainHTTP
     tunName =
       try file.value(
-        "tun_name", expected: "an interface name: 1 to 15 of letters, digits, _, - and .", parse: Self.interfaceName)
+        "tun_name", expected: "an interface name: 1 to 15 of letters, digits, _, - and .",
+        parse: Self.interfaceName)
       ?? tunName
     mtu = try file.integer("mtu", in: 1_280...2_400) ?? mtu
     controlSocket =

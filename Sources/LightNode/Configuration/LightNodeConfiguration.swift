@@ -1,4 +1,4 @@
-public import ControlAPI
+import ControlAPI
 public import MeshWire
 
 /// What `shadowmesh-lightnode` runs with: the seed's five keys, and ours beside them, all with sane defaults.

@@ -79,7 +79,7 @@ public struct InviteLine: Hashable, Sendable {
     guard line.utf8.count <= Self.maximumLength else { throw .mistyped }
     var base64 = line.dropFirst(Self.prefix.count).replacing("-", with: "+").replacing("_", with: "/")
     base64 += String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
-    guard let data = Data(base64Encoded: base64), data.count > 4 else { throw .mistyped }
+    guard let data = Data(base64Encoded: String(base64)), data.count > 4 else { throw .mistyped }
     let body = Array(data.dropLast(4))
     guard Self.checksum(body) == Array(data.suffix(4)) else { throw .mistyped }
     do {

@@ -101,7 +101,7 @@ public struct KeyFile: Sendable {
             authenticating: Self.header(keyHash, sealed)))
       } catch { throw .wrongPassphrase }
     }
-    guard let key = IdentityKey(seed: seed), key.keyHash == keyHash else { throw .damaged }
+    guard let key = try? IdentityKey(seed: seed), key.keyHash == keyHash else { throw .damaged }
     return key
   }
 

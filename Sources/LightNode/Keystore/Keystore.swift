@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 public import MeshCrypto
-public import MeshWire
 
 /// The identity key in a state directory: `identity.key`, mode 0600, in a directory of mode 0700.
 ///
@@ -30,7 +29,7 @@ public struct Keystore: Sendable {
   /// Reads and checks the file. The key inside may still need a passphrase.
   public func read() throws(Failure) -> KeyFile {
     try checkDirectory()
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard descriptor >= 0 else { throw failure("open", path, errno) }
     defer { _ = close(descriptor) }
     var status = stat()
@@ -150,7 +149,8 @@ extension Keystore.Failure: CustomStringConvertible {
     case .unreadable(let path, .notAKeyFile): "\(path) is not a key file, or was cut off"
     case .unreadable(let path, .unknownVersion(let version)):
       "\(path) has key format \(version); this release knows format \(KeyFile.version)"
-    case .unreadable(let path, .damaged): "\(path) is damaged (its checksum does not hold); it was left as it is"
+    case .unreadable(let path, .damaged):
+      "\(path) is damaged (its checksum does not hold); it was left as it is"
     case .unreadable(let path, .passphraseNeeded): "\(path) needs a passphrase"
     case .unreadable(let path, .wrongPassphrase): "that passphrase does not open \(path)"
     case .system(let operation, let path, let reason): "cannot \(operation) \(path): \(reason)"
@@ -169,7 +169,8 @@ extension Keystore.Failure: CustomStringConvertible {
     case .unreadable(let path, .notAKeyFile), .unreadable(let path, .damaged):
       "move it away (mv \(path) \(path).damaged) and bring back an exported copy: shadowmesh key import FILE"
     case .unreadable(_, .passphraseNeeded): "give it in a file: --passphrase-file FILE"
-    case .unreadable(_, .wrongPassphrase): "try again, or bring back an exported copy: shadowmesh key import FILE"
+    case .unreadable(_, .wrongPassphrase):
+      "try again, or bring back an exported copy: shadowmesh key import FILE"
     case .system(_, _, let reason) where reason.contains("space"): "free some space and try again"
     case .system: "see that the file system is there, writable and sound"
     }

@@ -4,8 +4,8 @@ public import MeshWire
 
 /// Everyone whom the owner added: names, pinned keys, what they may open here. A value; ``PeerBookFile`` stores it.
 public struct PeerBook: Hashable, Sendable {
-  /// Most peers of one node.
-  public static let maximumPeers = 1_024
+  /// Most peers of one node: what the core holds, and what a record can admit.
+  public static let maximumPeers = 256
   /// Most last-known endpoints of one peer.
   public static let maximumEndpoints = 8
 
@@ -64,8 +64,9 @@ public struct PeerBook: Hashable, Sendable {
     }
     let address = OverlayAddress(of: peerID)
     guard address != OverlayAddress(of: ourself) else { throw .isOurself }
-    if let other = entriesByID.values.first(where: { $0.peerID != peerID && OverlayAddress(of: $0.peerID) == address })
-    {
+    if let other = entriesByID.values.first(where: {
+      $0.peerID != peerID && OverlayAddress(of: $0.peerID) == address
+    }) {
       throw .addressTaken(by: other.name)
     }
     guard entriesByID[peerID] != nil || entriesByID.count < Self.maximumPeers else { throw .full }

@@ -32,15 +32,17 @@ enum ImportArrows {
     "LightNode": http.union([
       "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux", "BackboneAPI",
       "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics", "ServiceLifecycle",
-      "UnixSignals", "Yams",
+      "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
       "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging", "Metrics",
       "GRDB", "JWTKit",
       "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
-    "shadowmesh": ["ControlAPI", "MeshWire", "LightNode", "ArgumentParser"],
-    "shadowmesh-lightnode": ["LightNode", "ControlAPI", "MeshWire", "Logging", "ArgumentParser"],
+    "shadowmesh": ["ControlAPI", "MeshWire", "LightNode", "StrictConfiguration", "ArgumentParser"],
+    "shadowmesh-lightnode": [
+      "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
+    ],
     "shadowmesh-backbone": ["Backbone", "BackboneAPI", "Logging", "ArgumentParser"],
   ]
 

@@ -1,0 +1,82 @@
+import ControlAPI
+import Foundation
+import Testing
+
+@Suite("Control messages")
+struct ControlLineTests {
+  private static let requests: [ControlRequest] = [
+    .status, .peers, .invite(name: PeerName("bob"), expires: 60, allow: [.tcp(22), .ping]),
+    .join(line: "shadowmesh1:abc", name: nil, allow: [.all]),
+    .addPeer(name: PeerName("bob")!, peerID: "00", allow: []), .removePeer(name: PeerName("bob")!),
+    .lookUp(target: "bob"), .ping(target: "bob", count: 3),
+  ]
+
+  @Test(arguments: requests)
+  func requestsComeBackTheSame(request: ControlRequest) throws {
+    let line = try ControlLine.encode(ControlEnvelope(request))
+    #expect(line.last == 10)
+    #expect(line.dropLast().firstIndex(of: 10) == nil)
+    #expect(try ControlLine.decode(ControlRequest.self, from: line).body == request)
+  }
+
+  @Test func answersComeBackTheSame() throws {
+    let path = PathReport(kind: "direct", endpoint: "192.0.2.1:1", reason: "the record's endpoint answered")
+    let answer = ControlAnswer.peers([
+      PeerReport(
+        name: PeerName("bob")!, peerID: "01", keyHash: nil, address: "fd73:6d::1", allow: [.udp(53)],
+        session: "connected", path: path, lastHeard: 3)
+    ])
+    let line = try ControlLine.encode(ControlEnvelope(answer, more: true))
+    let back = try ControlLine.decode(ControlAnswer.self, from: line)
+    #expect(back.body == answer)
+    #expect(back.more)
+    #expect(String(decoding: line, as: UTF8.self).contains("\"peer_id\":\"01\""))
+  }
+
+  @Test func anotherVersionIsRefusedByName() throws {
+    let line = Data(#"{"version":2,"request":"in a shape of the future"}"#.utf8)
+    let failure = #expect(throws: ControlFailure.self) {
+      try ControlLine.decode(ControlRequest.self, from: line)
+    }
+    #expect(failure?.kind == .otherVersion)
+  }
+
+  @Test(arguments: [
+    "", "{}", "[]", "null", #"{"version":1}"#, #"{"version":1,"more":false,"body":{"fly":{}}}"#,
+  ])
+  func whatIsNoRequestIsRefused(text: String) {
+    let failure = #expect(throws: ControlFailure.self) {
+      try ControlLine.decode(ControlRequest.self, from: Data(text.utf8))
+    }
+    #expect(failure?.kind == .badRequest)
+  }
+
+  @Test func aNameThatIsNoneIsRefused() {
+    let text = #"{"version":1,"more":false,"body":{"remove_peer":{"name":"Bob"}}}"#
+    #expect(throws: ControlFailure.self) {
+      try ControlLine.decode(ControlRequest.self, from: Data(text.utf8))
+    }
+  }
+
+  @Test func aLineOverTheLimitIsRefusedBothWays() {
+    let long = String(repeating: "x", count: ControlLine.maximumLength)
+    #expect(throws: ControlFailure.self) {
+      try ControlLine.encode(ControlEnvelope(ControlRequest.lookUp(target: long)))
+    }
+    #expect(throws: ControlFailure.self) {
+      try ControlLine.decode(ControlRequest.self, from: Data(long.utf8) + Data(" ".utf8))
+    }
+  }
+
+  @Test func noDaemonIsSaidSo() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path + "/none.sock"
+    #expect(throws: ControlClient.Failure.notRunning(path: path)) {
+      try ControlClient(socketPath: path).send(.status)
+    }
+    let long = "/" + String(repeating: "x", count: 107)
+    #expect(throws: ControlClient.Failure.pathTooLong(path: long)) {
+      try ControlClient(socketPath: long).send(.status)
+    }
+  }
+}
