@@ -1,4 +1,4 @@
-"""Python to Python over loopback: the library must agree with itself before it is held against the Swift side."""
+"""Python to Python over loopback: the library must agree with itself before it meets the Swift side."""
 
 from __future__ import annotations
 
@@ -175,7 +175,8 @@ def test_path_probe_raises_the_payload(peer):
 
 def test_record_round_trip_and_refusals():
     owner, friend, now = keys.Identity(), keys.Identity(), 1_800_000_000
-    part = records.private_part((records.Endpoint(records.INTERFACE, "192.0.2.7", 8_443),), (friend.key_hash,))
+    home = records.Endpoint(records.INTERFACE, "192.0.2.7", 8_443)
+    part = records.private_part((home,), (friend.key_hash,))
     private = part.encoded()
     body = records.Body(
         records.RECORD, records.LIGHT_PRIVATE, owner.key_hash, 1, now + 3_600, "europe",
@@ -190,5 +191,6 @@ def test_record_round_trip_and_refusals():
     encoded = bundle.encoded()
     with pytest.raises(wire.Malformed):
         records.parse_bundle(encoded + b"\0")
+    moved = parsed.body.replace(b"europe", b"africa")
     with pytest.raises(keys.Refused, match="signature"):
-        records.Bundle(parsed.body.replace(b"europe", b"africa"), parsed.public_key, parsed.signature).verified(now)
+        records.Bundle(moved, parsed.public_key, parsed.signature).verified(now)

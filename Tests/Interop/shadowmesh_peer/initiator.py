@@ -1,4 +1,4 @@
-"""The initiator's half of the handshake. No socket and no clock: datagrams and the time come in, datagrams go out."""
+"""The initiator's half of the handshake. No socket and no clock: datagrams and the time come in."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ RETRY_INTERVAL = 1.0
 
 
 class Initiator:
-    """`outgoing` collects what to send. `session` is there from M3 on; `confirmed` when the responder's M4 has come.
+    """`outgoing` collects what to send. `session` is there from M3 on, `confirmed` once M4 has come.
 
-    `prove`, `finish` and `claim` are apart so that a test can make an initiator that lies in exactly one of them.
+    `prove`, `finish` and `claim` are apart so that a test can make an initiator that lies in one of them.
     """
 
     def __init__(
         self, identity: keys.Identity, responder: bytes, *, responder_key: bytes | None = None,
-        suites: tuple[int, ...] = (wire.AES_256_GCM, wire.CHACHA20_POLY1305), sends_public_key: bool = True,
+        suites: tuple[int, ...] = (wire.AES_256_GCM, wire.CHACHA20_POLY1305),
+        sends_public_key: bool = True,
     ):
         self.identity, self.key_hash_r, self.public_key_r = identity, responder, responder_key
         self.id = os.urandom(8)
         self.offer = keys.Offer()
         self.local_index = fresh_index()
+        self.suites, self.sends_public_key = suites, sends_public_key
+        self.wants_public_key = responder_key is None
         body = wire.M1Body(
-            self.offer.encoded, os.urandom(32), (wire.VERSION,), suites, responder_key is None, self.local_index)
+            self.offer.encoded, os.urandom(32), (wire.VERSION,), suites, self.wants_public_key,
+            self.local_index)
         self.m1 = body.encoded()
         self.mac_key = keys.mac2_key(body.random)
-        self.wants_public_key, self.suites, self.sends_public_key = responder_key is None, suites, sends_public_key
         self.cookie = wire.NO_COOKIE
         self.suite = 0
         self.m2a = wire.Assembly(2)

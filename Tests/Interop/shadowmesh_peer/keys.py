@@ -93,7 +93,8 @@ class Offer:
 
     def __init__(self, x25519: bytes | None = None, kem_seed: bytes | None = None):
         self._x = X25519PrivateKey.from_private_bytes(x25519) if x25519 else X25519PrivateKey.generate()
-        self._kem = MLKEM1024PrivateKey.from_seed_bytes(kem_seed) if kem_seed else MLKEM1024PrivateKey.generate()
+        self._kem = (
+            MLKEM1024PrivateKey.from_seed_bytes(kem_seed) if kem_seed else MLKEM1024PrivateKey.generate())
         self.encoded = self._x.public_key().public_bytes_raw() + self._kem.public_key().public_bytes_raw()
 
     def shared(self, answer: bytes) -> bytes:
@@ -139,7 +140,9 @@ class Schedule:
     root: bytes = b""
 
     @classmethod
-    def start(cls, initiator_id: bytes, key_hash_r: bytes, m1: bytes, m2a: bytes, shared: bytes) -> Schedule:
+    def start(
+        cls, initiator_id: bytes, key_hash_r: bytes, m1: bytes, m2a: bytes, shared: bytes
+    ) -> Schedule:
         th1 = H(b"SMH/1 th1" + initiator_id + key_hash_r + m1 + m2a)
         hs = extract(th1, shared)
         return cls(
@@ -159,7 +162,8 @@ class Schedule:
 
     def initiator(self, key_hash_i: bytes, public_key_i: bytes) -> bytes:
         """th4: what I signs."""
-        self.th4 = H(b"SMH/1 th4" + self.th3 + self.finished_r + key_hash_i + public_key_i + self.key_hash_r)
+        named = key_hash_i + public_key_i + self.key_hash_r
+        self.th4 = H(b"SMH/1 th4" + self.th3 + self.finished_r + named)
         return self.th4
 
     def initiator_signed(self, signature_i: bytes) -> bytes:
@@ -194,7 +198,9 @@ def seal(suite: int, key: bytes, counter: int, data: bytes, associated: bytes) -
     return sealed[:-16], sealed[-16:]
 
 
-def open_sealed(suite: int, key: bytes, counter: int, sealed: bytes, tag: bytes, associated: bytes) -> bytes | None:
+def open_sealed(
+    suite: int, key: bytes, counter: int, sealed: bytes, tag: bytes, associated: bytes
+) -> bytes | None:
     try:
         return cipher(suite, key).decrypt(nonce(counter), sealed + tag, associated)
     except InvalidTag:

@@ -1,4 +1,4 @@
-"""Login to a backbone and its registry, over plain HTTP or TLS (docs/AUTHENTICATION_PROTOCOL.md; § are its own)."""
+"""Login to a backbone and its registry (docs/AUTHENTICATION_PROTOCOL.md; sections named are its own)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import json
 import struct
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -70,10 +71,11 @@ def nodes_statement(backbone: bytes, issued: int, expires: int, nodes: list[dict
 
 
 class Backbone:
-    """A client of one backbone. `backbone_key` is its KeyHash, from the configuration and never from an answer."""
+    """A client of one backbone. `backbone_key` is its KeyHash, from the configuration, never an answer."""
 
     def __init__(self, url: str, region: str, backbone_key: bytes, identity: keys.Identity):
-        self.url, self.region, self.backbone_key, self.identity = url.rstrip("/"), region, backbone_key, identity
+        self.url, self.region = url.rstrip("/"), region
+        self.backbone_key, self.identity = backbone_key, identity
         self.token: str | None = None
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -119,16 +121,17 @@ class Backbone:
         self.token = answer["session_token"]
         return answer
 
-    def check_nodes(self, answer: dict[str, Any], now: int | None = None) -> None:
+    def check_nodes(self, answer: dict[str, Any]) -> None:
         public_key = base64.b64decode(answer["backbone_public_key"], validate=True)
         if hashlib.sha256(public_key).digest() != self.backbone_key:
             raise keys.Refused("another backbone than the configured one")
         nodes = answer["backbone_nodes"]
-        signed = nodes_statement(self.backbone_key, answer["nodes_issued_at"], answer["nodes_expire_at"], nodes)
+        signed = nodes_statement(
+            self.backbone_key, answer["nodes_issued_at"], answer["nodes_expire_at"], nodes)
         signature = base64.b64decode(answer["nodes_signature"], validate=True)
         if len(nodes) > MOST_NODES or not keys.verifies(public_key, signature, signed, keys.OPERATOR):
             raise keys.Refused("list of nodes")
-        if now is not None and now >= answer["nodes_expire_at"]:
+        if time.time() >= answer["nodes_expire_at"]:
             raise keys.Refused("list of nodes has expired")
 
     def publish(self, bundle: records.Bundle) -> int:

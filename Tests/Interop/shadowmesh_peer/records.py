@@ -31,7 +31,9 @@ class Endpoint:
 
 def parse_endpoint(data: bytes) -> Endpoint:
     kind, family, address, port = struct.unpack(">BB16sH", data)
-    if kind not in (INTERFACE, CONFIGURED, REFLEXIVE) or family not in (4, 6) or (family == 4 and any(address[4:])):
+    if kind not in (INTERFACE, CONFIGURED, REFLEXIVE) or family not in (4, 6):
+        raise wire.Malformed("endpoint")
+    if family == 4 and any(address[4:]):
         raise wire.Malformed("endpoint")
     return Endpoint(kind, str(ipaddress.ip_address(address[:4] if family == 4 else address)), port)
 

@@ -50,14 +50,16 @@ class HalfOpen:
 class Responder:
     """`outgoing` collects (datagram, address); `completed` the sessions, each with its address.
 
-    `claim`, `prove` and `finish` are apart so that a test can make a responder that lies in exactly one of them.
+    `claim`, `prove` and `finish` are apart so that a test can make a responder that lies in one of them.
     """
 
     def __init__(
-        self, identity: keys.Identity, *, suites: tuple[int, ...] = (wire.AES_256_GCM, wire.CHACHA20_POLY1305),
+        self, identity: keys.Identity, *,
+        suites: tuple[int, ...] = (wire.AES_256_GCM, wire.CHACHA20_POLY1305),
         admits: Callable[[bytes], bool] = lambda key_hash: True, demands_cookie: bool = False,
     ):
-        self.identity, self.suites, self.admits, self.demands_cookie = identity, suites, admits, demands_cookie
+        self.identity, self.suites = identity, suites
+        self.admits, self.demands_cookie = admits, demands_cookie
         self.known_keys: dict[bytes, bytes] = {}
         self.half_open: dict[tuple[Address, bytes], HalfOpen] = {}
         self.outgoing: list[tuple[bytes, Address]] = []
@@ -103,7 +105,8 @@ class Responder:
                 raise keys.Refused("cookie demanded")
         if key not in self.half_open and len(self.half_open) >= HALF_OPEN_LIMIT:
             raise keys.Refused("too many half open")
-        half = self.half_open.setdefault(key, HalfOpen(address, m1.initiator_id, wire.Assembly(m1.count), now))
+        half = self.half_open.setdefault(
+            key, HalfOpen(address, m1.initiator_id, wire.Assembly(m1.count), now))
         if half.m1.count != m1.count:
             raise wire.Malformed("M1 fragment count changed")
         half.received += len(datagram)

@@ -1,4 +1,4 @@
-"""Sessions: transport packets, replay window, pieces, control messages, rekeying, path probes (§8, §9, §10)."""
+"""Sessions: transport packets, replay window, pieces, control messages, rekeying, probes (§8 to §10)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Session:
         return header + sealed + tag
 
     def send(self, kind: int, message: bytes, now: float) -> list[bytes]:
-        """The datagrams of one IP packet or control message: one where it fits the path, pieces where it doesn't."""
+        """The datagrams of one message: a single one where it fits the path, pieces where it doesn't."""
         if len(message) + OVERHEAD <= self.path_payload:
             return [self.seal(bytes((kind,)) + message, now)]
         piece_kind = {IP: IP_PIECE, CONTROL: CONTROL_PIECE}[kind]
@@ -139,7 +139,7 @@ class Session:
     # In.
 
     def receive(self, datagram: bytes, now: float) -> Received | None:
-        """A whole message, or None: a keepalive, a piece, something that the session answered itself, or a drop."""
+        """A whole message, or None: a keepalive, a piece of a message not whole yet, or a drop."""
         try:
             plaintext, epoch = self.open(datagram, now)
             received = self._assembled(plaintext, epoch, now) if plaintext else None

@@ -1,4 +1,4 @@
-"""A peer on a UDP socket: initiators, a responder and sessions together. One thread drives any number of peers."""
+"""A peer on a UDP socket: initiators, a responder, sessions. One thread drives any number of peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datagrams, headers, fragments and bodies of the handshake (§2, §3). Knows sizes and bytes, no cryptography."""
+"""Datagrams, headers, fragments and bodies of the handshake (§2, §3). Sizes and bytes, no cryptography."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def head(kind: int, suite: int, index: int, count: int, receiver_id: bytes) -> b
 def parse_framed(datagram: bytes) -> Framed:
     if len(datagram) < HEADER or datagram[1] != VERSION:
         raise Malformed("header")
-    d = Framed(datagram[0], datagram[2], datagram[3], datagram[4], datagram[5:13], datagram[13:29], datagram[29:])
+    kind, _, suite, index, count = datagram[:5]
+    d = Framed(kind, suite, index, count, datagram[5:13], datagram[13:29], datagram[29:])
     if d.kind == RETRY:
         fits = (d.suite, d.index, d.count, len(d.rest)) == (0, 0, 1, 16)
     elif d.kind == ACK:
@@ -118,7 +119,7 @@ def fragments(body: bytes, capacity: int) -> list[bytes]:
 
 
 def m1_fragments(body: bytes, wants_public_key: bool) -> list[bytes]:
-    """Two fragments padded with zeros to 1,187, and a third of nothing but zeros for who asks for R's public key."""
+    """Two fragments padded with zeros to 1,187; a third of zeros for who asks for R's public key."""
     count = 3 if wants_public_key else 2
     padded = body.ljust(count * M1_CAPACITY, b"\0")
     return fragments(padded, M1_CAPACITY)
@@ -191,7 +192,7 @@ def parse_m2a_body(body: bytes) -> M2aBody:
 
 @dataclass(frozen=True)
 class Proof:
-    """The body of M2b and of M3: who, the signature, the finished value, and the public key where it is sent."""
+    """The body of M2b and of M3: who, signature, finished value, and the public key where it is sent."""
 
     key_hash: bytes
     signature: bytes
@@ -206,7 +207,8 @@ def parse_proof(body: bytes) -> Proof:
     if len(body) not in (PROOF, PROOF_WITH_KEY):
         raise Malformed("proof size")
     signature_end = KEY_HASH + SIGNATURE
-    return Proof(body[:KEY_HASH], body[KEY_HASH:signature_end], body[signature_end:PROOF], body[PROOF:] or None)
+    signature, finished = body[KEY_HASH:signature_end], body[signature_end:PROOF]
+    return Proof(body[:KEY_HASH], signature, finished, body[PROOF:] or None)
 
 
 @dataclass
