@@ -64,6 +64,14 @@ public enum IPAddress: Hashable, Sendable {
     }
   }
 
+  /// ::ffff:0:0/96 (RFC 4291 §2.5.5.2): IPv4 as a dual-stack socket writes it. Here such an address is `.v4`.
+  public var isMappedIPv4: Bool {
+    switch self {
+    case .v4: false
+    case .v6(let value): value >> 32 == 0xffff
+    }
+  }
+
   /// Inside the overlay's own prefix, fd73:6d00::/24: never an underlay address.
   public var isOverlay: Bool {
     switch self {
