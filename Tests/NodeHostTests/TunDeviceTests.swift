@@ -1,0 +1,95 @@
+import CLinux
+import Glibc
+import MeshWire
+import Testing
+
+@testable import NodeHost
+
+@Suite("TUN device")
+struct TunDeviceTests {
+  @Test(
+    "a device gets its address, MTU and the route of the overlay, and carries packets both ways",
+    .enabled(if: mayMakeDevices))
+  func carriesPackets() throws {
+    let result = inNetworkNamespace {
+      Result {
+        let address = try #require(OverlayAddress(.v6(0xfd73_6d01 << 96 | 1)))
+        let device = try TunDevice(name: "mesh%d")
+        defer { device.close() }
+        #expect(device.name == "mesh0")
+        try device.configure(address: address)
+        try device.set(mtu: 1_400)
+
+        // The route: a datagram to another overlay address leaves by the device, from our address.
+        let socket = try UDPSocket(port: 0)
+        defer { socket.close() }
+        var sender = try DatagramSender()
+        let peer = Endpoint(.v6(0xfd73_6dff << 96 | 9), port: 7)
+        try UDPSocketTests.put([1, 2, 3], to: peer, in: &sender)
+        sender.flush(to: socket)
+        let counts = sender.counts
+        #expect(counts.sent == 1)
+        var packet = [UInt8](repeating: 0, count: 2_000)
+        #expect(read(device.descriptor, &packet, packet.count) == 40 + 8 + 3)
+        #expect(Array(packet[8..<24]) == address.address.bytes)
+        #expect(Array(packet[24..<40]) == peer.address.bytes)
+
+        // The way back: the same packet with its ends exchanged.
+        let swapped = packet[24..<40] + packet[8..<24]
+        packet.replaceSubrange(8..<40, with: swapped)
+        let ports = packet[42..<44] + packet[40..<42]
+        packet.replaceSubrange(40..<44, with: ports)
+        var received: [(from: Endpoint, bytes: [UInt8])] = []
+        // The kernel makes the address reachable on a work queue, a moment after it was set.
+        for _ in 0..<50 where received.isEmpty {
+          #expect(write(device.descriptor, packet, 51) == 51)
+          received = try UDPSocketTests.collect(1, from: socket, patience: 100)
+        }
+        #expect(received.map(\.bytes) == [[1, 2, 3]])
+        #expect(received.first?.from == peer)
+      }
+    }
+    try #require(result).get()
+  }
+
+  @Test(
+    "a name in use is refused with the next step, and the device is gone once closed",
+    .enabled(if: mayMakeDevices))
+  func nameTaken() throws {
+    let result = inNetworkNamespace {
+      Result {
+        let first = try TunDevice(name: "meshtaken")
+        let error = #expect(throws: TunDeviceError.self) { try TunDevice(name: "meshtaken") }
+        #expect(try #require(error).description.contains("meshtaken is in use by another program"))
+        first.close()
+        try TunDevice(name: "meshtaken").close()
+        let other = #expect(throws: TunDeviceError.self) { try TunDevice(name: "lo") }
+        #expect(try #require(other).description.contains("configure another name"))
+      }
+    }
+    try #require(result).get()
+  }
+
+  @Test("a missing device file says which module to load")
+  func missingDeviceFile() throws {
+    let error = #expect(throws: TunDeviceError.self) { try TunDevice(name: "x", path: "/nowhere/net/tun") }
+    #expect(
+      try #require(error).description
+        == "/nowhere/net/tun is missing: load the kernel's module with `modprobe tun`")
+  }
+
+  @Test(
+    "names that no interface can have are refused before the kernel sees them",
+    arguments: ["sixteen-letters!", "a b", "a/b", "ü"])
+  func badNames(name: String) {
+    #expect(throws: TunDeviceError(name: name, reason: .badName)) { try TunDevice(name: name) }
+  }
+
+  @Test("missing rights name the capability", arguments: [true, false])
+  func missingRights(wasOpened: Bool) {
+    let error = TunDeviceError(
+      name: "mesh0", reason: .opening(EPERM, path: "/dev/net/tun", wasOpened: wasOpened))
+    #expect(error.isPermission)
+    #expect(error.description.contains("needs CAP_NET_ADMIN: run as root or use the systemd unit"))
+  }
+}
