@@ -1,0 +1,21 @@
+import CLinux
+
+/// Messages to the service manager that started this program (sd_notify(3)). Without one they go nowhere.
+public enum ServiceNotification: String, Sendable {
+  case ready = "READY=1"
+  case stopping = "STOPPING=1"
+  case watchdog = "WATCHDOG=1"
+
+  /// Tells the service manager. Returns whether one was there to be told.
+  @discardableResult
+  public func send() throws(SystemError) -> Bool {
+    try unsafe SystemError.check(clinux_service_notify(rawValue)) == 1
+  }
+
+  /// Tells the service manager in a line what the program is doing, for `systemctl status`.
+  @discardableResult
+  public static func send(status: String) throws(SystemError) -> Bool {
+    let line = status.prefix { $0 != "\n" }
+    return try unsafe SystemError.check(clinux_service_notify("STATUS=\(line)")) == 1
+  }
+}
