@@ -25,6 +25,13 @@ struct RulesCatchTests {
     #expect(ImportArrows.violations(in: source(text, at: "Sources/MeshCrypto/A.swift")).isEmpty)
   }
 
+  @Test func `Foundation only where FoundationEssentials is missing`() {
+    let test =
+      "#if canImport(FoundationEssentials)\n  import FoundationEssentials\n#else\n  import Foundation\n#endif"
+    #expect(ImportArrows.violations(in: source(test, at: "Sources/MeshCrypto/A.swift")).isEmpty)
+    #expect(!ImportArrows.violations(in: source(test, at: "Sources/MeshSession/A.swift")).isEmpty)
+  }
+
   @Test(arguments: ["func f() async {}", "let x = Int.random(in: 0..<9)", "let m = Mutex(1)", "print(1)"])
   func `impurity in a core`(text: String) {
     #expect(!Purity.violations(in: source(text)).isEmpty)

@@ -1,0 +1,42 @@
+import BackboneAPI
+import Foundation
+import MeshCrypto
+import MeshWire
+
+/// Nodes that log in to a running backbone, one after the other over one kept connection.
+struct Clients {
+  let client: BackboneClient
+  let keys: [IdentityKey]
+  let region: Region
+
+  init(url: String, region: Region, backboneKey: KeyHash, count: Int) throws {
+    client = try BackboneClient(
+      configuration: BackboneClientConfiguration(
+        url: url, region: region, backboneKey: backboneKey, caFile: nil, allowPlainHTTP: false, invite: nil))
+    keys = try (0..<count).map { _ in try IdentityKey() }
+    self.region = region
+  }
+
+  private var now: WallTime { WallTime(secondsSinceEpoch: UInt64(Date().timeIntervalSince1970)) }
+
+  /// Logs in `count` times, the keys in turn; returns the last token.
+  func logIn(count: Int) async throws -> String {
+    var token = ""
+    for index in 0..<count {
+      token = try await client.logIn(as: keys[index % keys.count], now: now).token
+    }
+    return token
+  }
+
+  /// Publishes a record for each key.
+  func publish() async throws {
+    for (index, key) in keys.enumerated() {
+      let session = try await client.logIn(as: key, now: now)
+      let body = RecordBody(
+        serviceType: .lightPublic, keyHash: key.keyHash, sequence: SequenceNumber(1),
+        expiry: now + .seconds(3_600), region: region,
+        endpoints: [AnnouncedEndpoint(.configured, Endpoint(.v4(0xc612_0001 + UInt32(index)), port: 8_443))])
+      try await client.publish(try PeerRecord.sign(body, privatePart: nil, with: key), token: session.token)
+    }
+  }
+}
