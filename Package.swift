@@ -52,6 +52,9 @@ let cores: [Target] = [
     "MeshSessionTests", ["MeshSession", "MeshCrypto", "MeshWire"],
     resources: [.copy("Vectors")]),
   tests("KademliaTests", ["Kademlia", "MeshWire"]),
+  .executableTarget(
+    name: "smh1-interop-peer", dependencies: ["MeshSession", "MeshCrypto", "MeshWire"],
+    path: "Tests/Interop/SwiftPeer", swiftSettings: strictTests),
   tests("MeshNodeTests", ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia"]),
 ]
 
