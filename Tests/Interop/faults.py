@@ -24,6 +24,18 @@ class LosesOnce:
         return False
 
 
+class Hears:
+    """Keeps what arrives, and loses it or lets it through."""
+
+    def __init__(self, loses: bool):
+        self.loses = loses
+        self.datagrams: list[bytes] = []
+
+    def __call__(self, datagram: bytes) -> bool:
+        self.datagrams.append(datagram)
+        return self.loses
+
+
 class WrongContextInitiator(Initiator):
     def prove(self, th4: bytes) -> bytes:
         return self.identity.sign(th4, keys.HS_RESP)

@@ -2,8 +2,8 @@ import MeshCrypto
 import MeshSession
 import MeshWire
 
-/// The session core on a loopback socket: just enough of a node to be held against the Python peer. Every job is
-/// performed on the spot.
+/// The session core on a loopback socket: just enough of a node to be held against the Python peer. Every
+/// job is performed on the spot.
 struct SessionPeer {
   private struct Live {
     var session: Session

@@ -140,6 +140,8 @@ class Responder:
 
     def _make_m2(self, half: HalfOpen, body: bytes, now: float) -> None:
         caps = wire.parse_m1_body(body)
+        if half.m1.count != (3 if caps.wants_public_key else 2):
+            raise wire.Malformed("M1 fragment count against its flags")
         suite = next((s for s in self.suites if s in caps.suites), None)
         if suite is None or wire.VERSION not in caps.versions:
             raise keys.Refused("no version or suite in common")
