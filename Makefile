@@ -34,7 +34,7 @@ format: ## rewrite the Swift sources in the house style
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 bench: ## measure, and write results/bench.json
-	@scripts/bootstrap programs
+	@scripts/bootstrap bench
 	@scripts/bench
 
 fuzz: ## every parser of outside bytes, 60 seconds each

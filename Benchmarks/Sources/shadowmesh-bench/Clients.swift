@@ -19,13 +19,18 @@ struct Clients {
 
   private var now: WallTime { WallTime(secondsSinceEpoch: UInt64(Date().timeIntervalSince1970)) }
 
-  /// Logs in `count` times, the keys in turn; returns the last token.
-  func logIn(count: Int) async throws -> String {
-    var token = ""
+  /// Logs in `count` times, the keys in turn.
+  func logIn(count: Int) async throws {
     for index in 0..<count {
-      token = try await client.logIn(as: keys[index % keys.count], now: now).token
+      _ = try await client.logIn(as: keys[index % keys.count], now: now)
     }
-    return token
+  }
+
+  /// A session token for each key.
+  func tokens() async throws -> [String] {
+    var tokens: [String] = []
+    for key in keys { tokens.append(try await client.logIn(as: key, now: now).token) }
+    return tokens
   }
 
   /// Publishes a record for each key.

@@ -15,11 +15,11 @@ enum Main {
       try show(HandshakeResult(handshakeMicroseconds: handshake, primitives: primitives))
     case "login":
       let clients = try clients(arguments, count: 20)
-      _ = try await clients.logIn(count: number(arguments, 4))
+      try await clients.logIn(count: number(arguments, 4))
       try await clients.client.shutdown()
     case "token":
-      let clients = try clients(arguments, count: 1)
-      print(try await clients.logIn(count: 1))
+      let clients = try clients(arguments, count: number(arguments, 4))
+      for token in try await clients.tokens() { print(token) }
       try await clients.client.shutdown()
     case "publish":
       let clients = try clients(arguments, count: number(arguments, 4))
@@ -31,7 +31,7 @@ enum Main {
       try await BareRoute.serve(port: number(arguments, 1), body: Array(body))
     default:
       throw Usage(
-        text: "handshake | login URL REGION KEY COUNT | token URL REGION KEY | publish URL REGION KEY COUNT"
+        text: "handshake | login URL REGION KEY COUNT | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
           + " | bare-route PORT BODY_FILE")
     }
   }
