@@ -5,78 +5,146 @@ public import MeshWire
 
 /// A node without its sockets: identity, sessions, peers, look-ups and the packet filter, as one value.
 ///
-/// One thread owns it. Inputs are the methods below; what it wants done comes out of ``nextAction()``, which the
+/// One thread owns it. Inputs are its public methods; what it wants done comes out of ``nextAction()``, which the
 /// shell drains after every input. It reads no clock, draws no randomness, and never runs an asymmetric operation.
 public struct MeshNode {
+  let configuration: NodeConfiguration
+  let own: IdentityPublicKey
+  let ownPeerID: PeerID
+  var random: SeededRandom
+  /// As of the last ``advance(to:wall:)``; good enough for expiries that are minutes away.
+  var wall: WallTime
+
+  var neighbours = NeighbourTable()
+  var responders: ResponderTable
+  var filter: PacketFilter
+  var table: RoutingTable
+  var lookups = LookupTable()
+  var records = RecordCache()
+  var requests = RequestTable()
+  var invitations = InvitationTable()
+  var pings = PingTable()
+  var jobs = JobTable()
+  /// Bundles of a snapshot that wait to be verified, the last one first.
+  var restoring: [[UInt8]] = []
+
+  var counters = NodeCounters()
+  private var actions = ActionQueue()
+  var ownRecord: PeerRecord?
+  var nextSerial: UInt64 = 1
+  var nextNumber: UInt64 = 1
+  /// Reused between calls, so that the packet path appends without allocating.
+  var sessionActions: [SessionAction] = []
+
   /// - Parameters:
   ///   - randomSeed: 32 bytes of the system's randomness; ids, cookies' secrets and jitter are drawn from it.
   public init(
     configuration: NodeConfiguration, publicKey: IdentityPublicKey, randomSeed: [UInt8], now: Instant,
     wall: WallTime
-  ) {}
-
-  // MARK: The packet path
-
-  /// Takes one UDP datagram and opens it in place.
-  public mutating func receive(
-    _ datagram: inout MutableSpan<UInt8>, from source: Endpoint, now: Instant
-  ) -> Received { .dropped(.unknownType) }
-
-  /// Takes one IP packet from the TUN device and seals it into `output`, which holds at least the packet and 128 bytes.
-  public mutating func send(
-    _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
-  ) -> Sent { .dropped(.noRoute) }
-
-  // MARK: Time, results, actions
-
-  /// Fires what is due.
-  public mutating func advance(to now: Instant, wall: WallTime) {}
-
-  /// When ``advance(to:wall:)`` is wanted next.
-  public var nextDeadline: Instant? { nil }
-
-  /// Takes the result of a `.compute` action.
-  public mutating func completed(_ ticket: CryptoTicket, _ result: CryptoResult, now: Instant) {}
+  ) {
+    self.configuration = configuration
+    self.wall = wall
+    own = publicKey
+    ownPeerID = publicKey.keyHash.peerID
+    random = SeededRandom(seed: randomSeed)
+    responders = ResponderTable(
+      own: publicKey, alwaysDemandsCookie: configuration.serviceType == .lightPublic,
+      suites: configuration.suites, secretSeed: random.bytes(32), now: now)
+    filter = PacketFilter(own: OverlayAddress(of: publicKey.keyHash.peerID), flowCapacity: NodeLimits.flows)
+    var limits = RoutingTable.Limits()
+    limits.allowsLoopback = configuration.permitsLoopback
+    table = RoutingTable(own: ownPeerID, limits: limits, now: now)
+  }
 
   /// The next thing to do; `nil` when there is none.
-  public mutating func nextAction() -> NodeAction? { nil }
+  public mutating func nextAction() -> NodeAction? { actions.next() }
 
-  // MARK: Control
-
-  /// Adds a peer, or changes what is known of one that was added before.
-  public mutating func addPeer(_ entry: PeerEntry, now: Instant) throws(PeerRefusal) {}
-
-  /// Forgets a peer and ends its session. Returns whether it was one.
-  public mutating func removePeer(_ peerID: PeerID, now: Instant) -> Bool { false }
-
-  /// Takes our own freshly signed record, to hand on and to announce to session peers.
-  public mutating func setOwnRecord(_ record: PeerRecord, now: Instant) {}
-
-  /// Asks the cache, then the backbone, then the peers. Ends in `.lookupFinished`.
-  public mutating func lookUp(_ target: PeerID, now: Instant) -> LookupID { LookupID(number: 0) }
-
-  /// The answer to `.askBackbone`.
-  public mutating func backboneAnswered(_ id: LookupID, _ answer: BackboneAnswer, now: Instant) {}
-
-  /// Opens a session if need be and measures the round trip inside it. Ends in `.pingFinished`.
-  public mutating func ping(_ peer: PeerID, now: Instant) -> PingID { PingID(number: 0) }
-
-  /// Waits for someone to prove knowledge of a secret of which only the SHA-256 is kept. Returns its index, which
-  /// `.inviteRedeemed` repeats, or `nil` when ``NodeLimits/invitations`` wait already.
-  public mutating func addInvitation(secretHash: [UInt8], expires: WallTime) -> Int? { nil }
-
-  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in `.inviteAnswered`.
-  public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {}
-
-  /// What is worth saving: verified records and the routing table.
-  public func snapshot() -> NodeSnapshot { NodeSnapshot(records: [], table: []) }
-
-  /// Takes a snapshot back. Records are verified again, off this thread; bad ones are dropped and counted.
-  public mutating func restore(_ snapshot: NodeSnapshot, now: Instant) {}
-
-  public func status(now: Instant) -> NodeStatus {
-    preconditionFailure("the core is on its way")
+  mutating func emit(_ action: NodeAction) {
+    if !actions.append(action) { counters.count(.actionsFull) }
   }
+
+  mutating func emit(_ event: NodeEvent) { emit(.event(event)) }
+
+  mutating func takeNumber() -> UInt64 {
+    defer { nextNumber += 1 }
+    return nextNumber
+  }
+
+  /// A receiver index that no session uses.
+  mutating func freshIndex() -> UInt32 {
+    while true {
+      let index = random.receiverIndex()
+      if !neighbours.isTaken(index) { return index }
+    }
+  }
+
+  /// Takes the result of a `.compute` action.
+  public mutating func completed(_ ticket: CryptoTicket, _ result: CryptoResult, now: Instant) {
+    guard let owner = jobs.take(ticket) else { return }
+    switch owner {
+    case .initiator(let peerID, let id): initiatorComputed(peerID, id, result, now)
+    case .responder(let id): responderComputed(id, result, now)
+    case .session(let peerID, let serial): sessionComputed(peerID, serial, result, now)
+    case .record(let purpose): recordChecked(purpose, result, now)
+    }
+  }
+
+  mutating func compute(_ job: CryptoJob, for owner: JobOwner) {
+    let ticket = jobs.add(owner)
+    emit(.compute(ticket, job))
+  }
+}
+
+/// What the shell has still to do, first in, first out, bounded.
+struct ActionQueue {
+  private var queue: [NodeAction] = []
+  private var head = 0
+
+  /// Refuses past the bound; jobs are bounded by their own table and always fit, because whoever asked waits for them.
+  mutating func append(_ action: NodeAction) -> Bool {
+    if queue.count - head >= NodeLimits.actions {
+      guard case .compute = action else { return false }
+    }
+    queue.append(action)
+    return true
+  }
+
+  mutating func next() -> NodeAction? {
+    guard head < queue.count else {
+      if head > 0 {
+        queue.removeAll(keepingCapacity: true)
+        head = 0
+      }
+      return nil
+    }
+    defer { head += 1 }
+    return queue[head]
+  }
+}
+
+/// Who waits for an asymmetric operation.
+enum JobOwner {
+  case initiator(PeerID, id: UInt64)
+  case responder(HalfOpenID)
+  case session(PeerID, serial: UInt64)
+  case record(RecordPurpose)
+}
+
+/// Operations that the shell was asked for and hasn't answered.
+struct JobTable {
+  private var owners: [CryptoTicket: JobOwner] = [:]
+  private var next: UInt64 = 1
+
+  var count: Int { owners.count }
+
+  mutating func add(_ owner: JobOwner) -> CryptoTicket {
+    defer { next += 1 }
+    let ticket = CryptoTicket(number: next)
+    owners[ticket] = owner
+    return ticket
+  }
+
+  mutating func take(_ ticket: CryptoTicket) -> JobOwner? { owners.removeValue(forKey: ticket) }
 }
 
 /// What outlives a restart. Traffic keys never do.

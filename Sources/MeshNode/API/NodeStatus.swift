@@ -58,6 +58,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var lookupsFromPeers: UInt64 = 0
   public var lookupsFailed: UInt64 = 0
   public var rekeys: UInt64 = 0
+  /// Records from outside that were refused.
+  public var recordsRefused: UInt64 = 0
   public var packetsIn: UInt64 = 0
   public var packetsOut: UInt64 = 0
   public var bytesIn: UInt64 = 0

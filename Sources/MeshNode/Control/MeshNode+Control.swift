@@ -1,0 +1,111 @@
+import Kademlia
+import MeshCrypto
+import MeshSession
+import MeshWire
+
+extension MeshNode {
+  /// Most control messages that wait for one neighbour's session.
+  static let queuedControl = 16
+  /// How often a peer that has not added us is asked whether it has by now.
+  static let askAgain: Duration = .seconds(60)
+
+  /// Sends inside the session, or waits for one.
+  mutating func sendControl(_ message: ControlMessage, slot: Int, now: Instant) {
+    neighbours.entries[slot].lastUsed = now
+    guard neighbours.entries[slot].current != nil else {
+      guard neighbours.entries[slot].controlQueue.count < Self.queuedControl else {
+        return counters.count(.queueFull)
+      }
+      neighbours.entries[slot].controlQueue.append(message)
+      return
+    }
+    let result = neighbours.entries[slot].current!.session.send(
+      control: message.encoded, now: now, into: &sessionActions)
+    if case .failure = result { counters.count(.noSession) }
+    performSessionActions(slot, current: true, now)
+  }
+
+  mutating func receiveControl(_ bytes: [UInt8], slot: Int, now: Instant) {
+    let message: ControlMessage
+    do { message = try ControlMessage(decoding: bytes) } catch {
+      return counters.count(.controlMalformed)
+    }
+    neighbours.entries[slot].lastUsed = now
+    switch message {
+    case .ping, .findNode, .getRecord, .redeemInvite, .announce:
+      guard neighbours.entries[slot].requests.take(now: now) else { return counters.count(.controlOverBudget) }
+      serve(message, slot: slot, now: now)
+    case .pong, .nodes, .record, .inviteAnswer: takeAnswer(message, slot: slot, now: now)
+    }
+  }
+
+  private mutating func serve(_ message: ControlMessage, slot: Int, now: Instant) {
+    switch message {
+    case .ping(let id):
+      sendControl(.pong(id, peerAdded: neighbours.entries[slot].isPeer), slot: slot, now: now)
+    case .findNode(let id, let target):
+      let asker = neighbours.entries[slot].peerID
+      let hints = table.closest(to: target, count: ControlMessage.hintLimit + 1)
+        .filter { $0.peerID != asker && mayName($0.peerID, to: asker) }.map(\.hint)
+      sendControl(.nodes(id, Array(hints.prefix(ControlMessage.hintLimit))), slot: slot, now: now)
+    case .getRecord(let id, let target):
+      let bundle = recordToHandOut(target, to: neighbours.entries[slot].keyHash)
+      sendControl(.record(id, bundle.map { .init(bundle: $0) }), slot: slot, now: now)
+    case .redeemInvite(let id, let secret): redeem(id, secret, slot: slot, now: now)
+    case .announce(let record): takeAnnouncement(record, slot: slot)
+    case .pong, .nodes, .record, .inviteAnswer: break
+    }
+  }
+
+  /// A private node's endpoint goes only to whom it admitted; hints hold endpoints.
+  private func mayName(_ peerID: PeerID, to asker: PeerID) -> Bool {
+    guard let record = records.record(peerID, at: wall) else { return false }
+    guard let slot = neighbours.slot(asker), let keyHash = neighbours.entries[slot].keyHash else { return false }
+    return record.body.serviceType != .lightPrivate || record.privatePart?.admits(keyHash) ?? false
+  }
+
+  private func recordToHandOut(_ target: PeerID, to asker: KeyHash?) -> [UInt8]? {
+    let record = target == ownPeerID ? ownRecord : records.record(target, at: wall)
+    guard let record, let asker else { return nil }
+    return (record.admits(asker) ? record : record.withoutPrivatePart).bundle
+  }
+
+  private mutating func takeAnnouncement(_ record: ControlMessage.UnparsedRecord, slot: Int) {
+    do {
+      let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
+      guard unverified.claimedKeyHash == neighbours.entries[slot].keyHash else {
+        return counters.count(.controlMalformed)
+      }
+      compute(.verifyRecord(unverified, at: wall), for: .record(.announced))
+    } catch { counters.count(.controlMalformed) }
+  }
+
+  private mutating func takeAnswer(_ message: ControlMessage, slot: Int, now: Instant) {
+    let peerID = neighbours.entries[slot].peerID
+    switch message {
+    case .pong(let id, let peerAdded):
+      neighbours.entries[slot].addedUs = peerAdded
+      neighbours.entries[slot].askAgainAt = peerAdded ? nil : now + Self.askAgain
+      _ = table.seen(peerID, now: now)
+      guard let request = requests.take(id, from: peerID), case .ping(let ping) = request.kind else { return }
+      pongArrived(ping, roundTrip: now - request.sentAt, slot: slot)
+    case .nodes(let id, let hints):
+      guard let request = requests.take(id, from: peerID), case .findNode(let lookup) = request.kind else {
+        return counters.count(.controlMalformed)
+      }
+      lookups.answered(lookup, from: peerID, hints: hints, now: now)
+      advance(lookup, now: now)
+    case .record(let id, let record):
+      guard let request = requests.take(id, from: peerID), case .getRecord(let lookup) = request.kind else {
+        return counters.count(.controlMalformed)
+      }
+      if let record { takeFetched(record, for: lookup) }
+    case .inviteAnswer(let id, let accepted):
+      guard let request = requests.take(id, from: peerID), request.kind == .redeemInvite else {
+        return counters.count(.controlMalformed)
+      }
+      emit(.inviteAnswered(peerID, accepted: accepted))
+    case .ping, .findNode, .getRecord, .redeemInvite, .announce: break
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import Kademlia
+import MeshCrypto
+import MeshSession
+import MeshWire
+
+extension MeshNode {
+  /// First wait after a failed attempt; doubles up to five minutes.
+  static let firstRetry: Duration = .seconds(5)
+  static let longestRetry: Duration = .seconds(300)
+  /// An IP packet shortens the wait to this.
+  static let urgentRetry: Duration = .seconds(2)
+
+  /// Wants a session with this neighbour: begins a handshake, or first a look-up for where it is.
+  mutating func connect(_ slot: Int, urgent: Bool, now: Instant) {
+    guard neighbours.entries[slot].current == nil else { return }
+    beginAttempt(slot, urgent: urgent, now: now)
+  }
+
+  mutating func beginAttempt(_ slot: Int, urgent: Bool, now: Instant) {
+    guard neighbours.entries[slot].attempt == nil else { return }
+    neighbours.entries[slot].lastUsed = now
+    if let retryAt = neighbours.entries[slot].retryAt {
+      let wait = retryAt - now
+      if wait > .zero {
+        guard urgent, wait > Self.urgentRetry else { return }
+        neighbours.entries[slot].retryAt = now + Self.urgentRetry
+        return
+      }
+    }
+    refreshCandidates(slot)
+    let neighbour = neighbours.entries[slot]
+    guard let keyHash = neighbour.keyHash, !neighbour.candidates.isEmpty else {
+      findEndpoints(slot, now: now)
+      return
+    }
+    let sendsPublicKey = !neighbour.holdsOurKey
+    let entropy = InitiatorEntropy(
+      id: random.next(), random: random.bytes(32), receiverIndex: freshIndex(), jitterSeed: random.next())
+    var attempt = Attempt(
+      initiator: Initiator(
+        responder: keyHash, responderKey: neighbour.publicKey ?? records.record(neighbour.peerID)?.publicKey,
+        own: own, sendsPublicKey: sendsPublicKey, suites: configuration.suites, entropy: entropy, now: now),
+      targets: neighbour.candidates, answered: nil, startedAt: now, sendsPublicKey: sendsPublicKey)
+    counters.handshakesStarted += 1
+    var actions: [HandshakeAction] = []
+    attempt.initiator.start(now: now, into: &actions)
+    neighbours.entries[slot].attempt = attempt
+    perform(actions, slot: slot, now: now)
+  }
+
+  /// Endpoints of the record, and those that the owner gave, go behind what is known to have worked.
+  private mutating func refreshCandidates(_ slot: Int) {
+    let known = Set(neighbours.entries[slot].candidates.map(\.endpoint))
+    let fromOwner = neighbours.entries[slot].entry?.endpoints.map { Candidate(endpoint: $0, origin: .owner) } ?? []
+    let record = records.record(neighbours.entries[slot].peerID, at: wall)
+    let fromRecord =
+      record?.endpoints.filter(mayDial).map { Candidate(endpoint: $0, origin: .record) } ?? []
+    for candidate in fromRecord + fromOwner
+    where !known.contains(candidate.endpoint) && neighbours.entries[slot].candidates.count < NodeLimits.candidates {
+      neighbours.entries[slot].candidates.append(candidate)
+    }
+  }
+
+  func mayDial(_ endpoint: Endpoint) -> Bool {
+    endpoint.isDialable || (configuration.permitsLoopback && endpoint.address.isLoopback && endpoint.port != 0)
+  }
+
+  mutating func receiveHandshake(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
+    if datagram[0] != 2, datagram[0] != 6, let id = Initiator.id(in: datagram.span),
+      let slot = neighbours.entries.firstIndex(where: { $0.attempt?.initiator.id == id })
+    {
+      receiveAsInitiator(datagram, from: source, slot: slot, now: now)
+    } else {
+      receiveAsResponder(datagram, from: source, now: now)
+    }
+  }
+
+  private mutating func receiveAsInitiator(
+    _ datagram: [UInt8], from source: Endpoint, slot: Int, now: Instant
+  ) {
+    guard let attempt = neighbours.entries[slot].attempt else { return }
+    if let answered = attempt.answered {
+      guard answered.endpoint == source else { return counters.count(.handshakeMalformed) }
+    } else {
+      guard let target = attempt.targets.first(where: { $0.endpoint == source }) else {
+        return counters.count(.handshakeMalformed)
+      }
+      // The first who answers with a good mac is listened to; a Retry binds nobody yet.
+      let before = attempt.initiator.drops.total
+      var actions: [HandshakeAction] = []
+      neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)
+      if datagram[0] != 3, neighbours.entries[slot].attempt!.initiator.drops.total == before {
+        neighbours.entries[slot].attempt!.answered = target
+      }
+      perform(actions, slot: slot, now: now)
+      return
+    }
+    var actions: [HandshakeAction] = []
+    neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)
+    perform(actions, slot: slot, now: now)
+  }
+
+  mutating func initiatorComputed(_ peerID: PeerID, _ id: UInt64, _ result: CryptoResult, _ now: Instant) {
+    guard let slot = neighbours.slot(peerID), neighbours.entries[slot].attempt?.initiator.id == id else {
+      return
+    }
+    var actions: [HandshakeAction] = []
+    neighbours.entries[slot].attempt!.initiator.computed(result, now: now, into: &actions)
+    perform(actions, slot: slot, now: now)
+  }
+
+  mutating func perform(_ actions: [HandshakeAction], slot: Int, now: Instant) {
+    for action in actions {
+      switch action {
+      case .send(let datagram): sendHandshake(datagram, slot: slot)
+      case .compute(let job):
+        guard let id = neighbours.entries[slot].attempt?.initiator.id else { continue }
+        compute(job, for: .initiator(neighbours.entries[slot].peerID, id: id))
+      case .established(let session): initiated(session, slot: slot, now: now)
+      case .failed(let failure): attemptFailed(slot, failure, now: now)
+      case .dropped(let reason): counters.count(DropReason(reason))
+      }
+    }
+  }
+
+  private mutating func sendHandshake(_ datagram: [UInt8], slot: Int) {
+    guard let attempt = neighbours.entries[slot].attempt else { return }
+    if let answered = attempt.answered {
+      emit(.send(datagram, to: answered.endpoint))
+    } else {
+      for target in attempt.targets.prefix(Attempt.width) { emit(.send(datagram, to: target.endpoint)) }
+    }
+  }
+
+  private mutating func initiated(_ session: Session, slot: Int, now: Instant) {
+    guard let attempt = neighbours.entries[slot].attempt, let answered = attempt.answered else { return }
+    install(
+      session, slot: slot, endpoint: answered.endpoint, origin: answered.origin, startedAt: attempt.startedAt,
+      now: now)
+  }
+
+  private mutating func attemptFailed(_ slot: Int, _ failure: HandshakeFailure, now: Instant) {
+    neighbours.entries[slot].attempt = nil
+    neighbours.entries[slot].holdsOurKey = false
+    noSession(
+      slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed", now: now)
+  }
+
+  /// An attempt, or the look-up before it, has come to nothing: wait, longer each time.
+  mutating func noSession(_ slot: Int, reason: String, now: Instant) {
+    let failures = neighbours.entries[slot].failures
+    neighbours.entries[slot].failures = min(failures + 1, 16)
+    let wait = min(Self.firstRetry * (1 << min(failures, 6)), Self.longestRetry)
+    neighbours.entries[slot].retryAt = now + wait
+    let peerID = neighbours.entries[slot].peerID
+    for _ in neighbours.entries[slot].queue { counters.count(.noSession) }
+    neighbours.entries[slot].queue.removeAll()
+    neighbours.entries[slot].controlQueue.removeAll()
+    _ = table.failed(peerID)
+    lookups.contactFailed(peerID, now: now)
+    counters.handshakesFailed += 1
+    emit(.handshakeFailed(peerID, reason: reason))
+    failPings(of: peerID, slot: slot)
+    if !neighbours.entries[slot].isPeer, neighbours.entries[slot].current == nil { forget(slot) }
+  }
+}

@@ -1,0 +1,100 @@
+import MeshCrypto
+import MeshSession
+import MeshWire
+
+extension MeshNode {
+  mutating func receiveAsResponder(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
+    let index = freshIndex()
+    var actions: [ResponderAction] = []
+    do {
+      // Holds the tables only as long as the call: a copy that lived on would make the next change copy them.
+      let rule = AdmissionRule(neighbours: neighbours, records: records, own: own.keyHash)
+      responders.receive(
+        datagram, from: source, now: now, queuedJobs: jobs.count, freshIndex: { index }, admission: rule.admit,
+        into: &actions)
+    }
+    perform(actions, now: now)
+  }
+
+  mutating func responderComputed(_ id: HalfOpenID, _ result: CryptoResult, _ now: Instant) {
+    var actions: [ResponderAction] = []
+    responders.computed(id, result, now: now, into: &actions)
+    perform(actions, now: now)
+  }
+
+  mutating func perform(_ actions: [ResponderAction], now: Instant) {
+    for action in actions {
+      switch action {
+      case .send(let datagram, let endpoint): emit(.send(datagram, to: endpoint))
+      case .compute(let id, let job): compute(job, for: .responder(id))
+      case .established(let session, let peerKey, let endpoint, let early):
+        accepted(session, peerKey, endpoint, early, now: now)
+      case .confirmAgain(let index, let endpoint): confirmAgain(index, endpoint, now: now)
+      case .indexRetired: break  // never routed: only installed sessions are
+      case .dropped(let reason): counters.count(DropReason(reason))
+      }
+    }
+  }
+
+  private mutating func accepted(
+    _ session: Session, _ peerKey: IdentityPublicKey, _ endpoint: Endpoint, _ early: [[UInt8]], now: Instant
+  ) {
+    let peerID = session.peer.peerID
+    // Admission was judged before the key was verified; the tables may have changed since.
+    guard session.peer != own.keyHash, let slot = slotForAuthenticated(session.peer, now: now) else {
+      counters.count(.tableFull)
+      return
+    }
+    neighbours.entries[slot].publicKey = peerKey
+    neighbours.entries[slot].keyHash = session.peer
+    // Whoever proves its key by M3 holds ours: it verified M2 with it.
+    neighbours.entries[slot].holdsOurKey = false
+    install(session, slot: slot, endpoint: endpoint, origin: .inbound, startedAt: now, now: now)
+    for datagram in early {
+      guard neighbours.slot(peerID) != nil else { return }
+      var bytes = datagram
+      var span = bytes.mutableSpan
+      if case .packet(let range) = receive(&span, from: endpoint, now: now) {
+        emit(.deliver(Array(bytes[range])))
+      }
+    }
+  }
+
+  /// The slot of a node that has just proved its KeyHash; a new one of the control class if there is room.
+  private mutating func slotForAuthenticated(_ keyHash: KeyHash, now: Instant) -> Int? {
+    if let slot = neighbours.slot(keyHash.peerID) {
+      guard let pinned = neighbours.entries[slot].keyHash, pinned != keyHash else { return slot }
+      emit(.identityConflict(keyHash.peerID, pinned: pinned, seen: keyHash))
+      return nil
+    }
+    guard neighbours.controlCount < NodeLimits.controlSessions else { return nil }
+    return neighbours.add(Neighbour(peerID: keyHash.peerID, now: now))
+  }
+
+  private mutating func confirmAgain(_ index: UInt32, _ endpoint: Endpoint, now: Instant) {
+    guard let slot = neighbours.slot(receiverIndex: index),
+      neighbours.entries[slot].current?.session.receiveIndexes.contains(index) ?? false
+    else { return }
+    neighbours.entries[slot].current!.session.confirm(now: now, into: &sessionActions)
+    performSessionActions(slot, current: true, now)
+  }
+}
+
+/// What the session classes say to a KeyHash before its signature is looked at (protocol.md §6).
+private struct AdmissionRule {
+  let neighbours: NeighbourTable
+  let records: RecordCache
+  let own: KeyHash
+
+  func admit(_ keyHash: KeyHash) -> Admission {
+    guard keyHash != own else { return .refuse }
+    let recordKey = records.record(keyHash.peerID).flatMap { $0.keyHash == keyHash ? $0.publicKey : nil }
+    if let slot = neighbours.slot(keyHash.peerID) {
+      let neighbour = neighbours.entries[slot]
+      if let pinned = neighbour.keyHash, pinned != keyHash { return .refuse }
+      return .accept(knownKey: neighbour.publicKey ?? neighbour.entry?.publicKey ?? recordKey)
+    }
+    guard neighbours.controlCount < NodeLimits.controlSessions else { return .refuse }
+    return .accept(knownKey: recordKey)
+  }
+}

@@ -1,0 +1,237 @@
+import Kademlia
+import MeshCrypto
+public import MeshWire
+
+extension MeshNode {
+  /// Asks the cache, then the backbone, then the peers. Ends in `.lookupFinished`.
+  public mutating func lookUp(_ target: PeerID, now: Instant) -> LookupID {
+    let id = LookupID(number: takeNumber())
+    if let record = target == ownPeerID ? ownRecord : records.record(target, at: wall) {
+      counters.lookupsFromCache += 1
+      emit(.lookupFinished(id, .found(record, from: .cache, took: .zero)))
+    } else if !begin(id, target, .asked, now: now) {
+      emit(.lookupFinished(id, .tooMany))
+    }
+    return id
+  }
+
+  /// Wants to know where a neighbour is.
+  mutating func findEndpoints(_ slot: Int, now: Instant) {
+    guard neighbours.entries[slot].lookup == nil else { return }
+    let id = LookupID(number: takeNumber())
+    neighbours.entries[slot].lookup = id
+    if !begin(id, neighbours.entries[slot].peerID, .connect, now: now) {
+      neighbours.entries[slot].lookup = nil
+      neighbours.entries[slot].retryAt = now + Self.firstRetry
+    }
+  }
+
+  /// Looks for a node near a random place of a stale bucket, so that the table stays spread out.
+  mutating func refreshTable(now: Instant) {
+    let seed = random.bytes(PeerID.size)
+    guard let target = table.refreshDue(now: now, random: seed) else { return }
+    table.lookedUp(target, now: now)
+    guard !table.contacts.isEmpty else { return }
+    _ = begin(LookupID(number: takeNumber()), target, .refresh, now: now)
+  }
+
+  private mutating func begin(
+    _ id: LookupID, _ target: PeerID, _ purpose: LookupTable.Purpose, now: Instant
+  ) -> Bool {
+    guard lookups.active.count < NodeLimits.lookups else { return false }
+    lookups.active[id] = LookupTable.Active(
+      target: target, purpose: purpose, startedAt: now,
+      stage: .backbone(until: now + LookupTable.backboneTimeout))
+    if purpose == .refresh {
+      askPeers(id, now: now)
+    } else {
+      emit(.askBackbone(id, target))
+    }
+    return true
+  }
+
+  /// The answer to `.askBackbone`.
+  public mutating func backboneAnswered(_ id: LookupID, _ answer: BackboneAnswer, now: Instant) {
+    guard let lookup = lookups.active[id], case .backbone = lookup.stage else { return }
+    switch answer {
+    case .found(let record):
+      guard record.claimedKeyHash.peerID == lookup.target else {
+        lookups.active[id]?.backboneTrouble = "it answered with the record of another node"
+        return askPeers(id, now: now)
+      }
+      lookups.active[id]?.verifying += 1
+      compute(.verifyRecord(record, at: wall), for: .record(.lookup(id, .backbone)))
+    case .notFound: askPeers(id, now: now)
+    case .unavailable(let why):
+      lookups.active[id]?.backboneTrouble = why
+      askPeers(id, now: now)
+    }
+  }
+
+  mutating func askPeers(_ id: LookupID, now: Instant) {
+    guard let lookup = lookups.active[id], case .backbone = lookup.stage else { return }
+    var limits = Lookup.Limits()
+    limits.allowsLoopback = configuration.permitsLoopback
+    var seeds = table.closest(to: lookup.target, count: limits.results).map(\.hint)
+    for neighbour in neighbours.entries where neighbour.peerID != lookup.target {
+      guard seeds.count < limits.candidates, let keyHash = neighbour.keyHash, let live = neighbour.current
+      else { continue }
+      seeds.append(ContactHint(keyHash: keyHash, endpoint: live.endpoint, sequence: 0))
+    }
+    lookups.active[id]?.stage = .peers(
+      Lookup(target: lookup.target, own: ownPeerID, seeds: seeds, limits: limits, now: now))
+    advance(id, now: now)
+  }
+
+  /// Drives the part of a look-up that asks peers.
+  mutating func advance(_ id: LookupID, now: Instant) {
+    while case .peers(var lookup)? = lookups.active[id]?.stage {
+      let step = lookup.next(now: now)
+      lookups.active[id]?.stage = .peers(lookup)
+      switch step {
+      case .query(let hint): ask(hint, for: id, target: lookup.target, now: now)
+      case .waiting: return
+      case .finished:
+        guard lookups.active[id]?.verifying == 0 else { return }
+        return finishEmpty(id, now: now)
+      }
+    }
+  }
+
+  private mutating func ask(_ hint: ContactHint, for id: LookupID, target: PeerID, now: Instant) {
+    lookups.active[id]?.peersAsked += 1
+    // The record first: a node that has it needs no further search.
+    guard let getRecord = requests.add(.getRecord(id), to: hint.peerID, now: now),
+      let findNode = requests.add(.findNode(id), to: hint.peerID, now: now)
+    else { return lookups.contactFailed(hint.peerID, now: now) }
+    reach(hint, with: .getRecord(getRecord, target: target), .findNode(findNode, target: target), now: now)
+  }
+
+  /// Says something to a node that may not be connected yet.
+  mutating func reach(_ hint: ContactHint, with messages: ControlMessage..., now: Instant) {
+    let slot: Int
+    if let known = neighbours.slot(hint.peerID) {
+      guard neighbours.entries[known].keyHash == nil || neighbours.entries[known].keyHash == hint.keyHash else {
+        return lookups.contactFailed(hint.peerID, now: now)
+      }
+      slot = known
+    } else {
+      guard neighbours.controlCount < NodeLimits.controlSessions, mayDial(hint.endpoint) else {
+        counters.count(.tableFull)
+        return lookups.contactFailed(hint.peerID, now: now)
+      }
+      slot = neighbours.add(Neighbour(peerID: hint.peerID, now: now))
+      neighbours.entries[slot].keyHash = hint.keyHash
+    }
+    if !neighbours.entries[slot].isConnected { neighbours.entries[slot].addCandidate(hint.endpoint, .hint) }
+    for message in messages { sendControl(message, slot: slot, now: now) }
+    connect(slot, urgent: true, now: now)
+  }
+
+  mutating func takeFetched(_ record: ControlMessage.UnparsedRecord, for id: LookupID) {
+    guard let lookup = lookups.active[id] else { return }
+    do {
+      let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
+      guard unverified.claimedKeyHash.peerID == lookup.target else { return counters.count(.controlMalformed) }
+      lookups.active[id]?.verifying += 1
+      compute(.verifyRecord(unverified, at: wall), for: .record(.lookup(id, .peers)))
+    } catch { counters.count(.controlMalformed) }
+  }
+
+  mutating func lookupFound(_ id: LookupID, _ record: PeerRecord, _ source: LookupSource, now: Instant) {
+    guard let lookup = lookups.active[id] else { return }
+    if record.isTombstone { return lookupAnswerUnusable(id, source, nil, now: now) }
+    // A node that hides where it is from whoever was asked may still tell us itself, or another that it admitted.
+    if lookup.purpose == .connect, record.endpoints.isEmpty, case .backbone = lookup.stage {
+      lookups.active[id]?.verifying -= 1
+      return askPeers(id, now: now)
+    }
+    lookups.active[id] = nil
+    switch source {
+    case .cache: counters.lookupsFromCache += 1
+    case .backbone: counters.lookupsFromBackbone += 1
+    case .peers: counters.lookupsFromPeers += 1
+    }
+    if lookup.purpose == .asked {
+      emit(.lookupFinished(id, .found(record, from: source, took: now - lookup.startedAt)))
+    }
+    endConnectLookup(id, lookup, trouble: "its record names no endpoint that we may know", now: now)
+  }
+
+  /// What came can't be used: ask on.
+  mutating func lookupAnswerUnusable(
+    _ id: LookupID, _ source: LookupSource, _ refusal: RecordRefusal?, now: Instant
+  ) {
+    guard lookups.active[id] != nil else { return }
+    lookups.active[id]?.verifying -= 1
+    if let refusal { lookups.active[id]?.refusal = refusal }
+    if source == .backbone { askPeers(id, now: now) } else { advance(id, now: now) }
+  }
+
+  private mutating func finishEmpty(_ id: LookupID, now: Instant) {
+    guard let lookup = lookups.active.removeValue(forKey: id) else { return }
+    if lookup.purpose != .refresh { counters.lookupsFailed += 1 }
+    if lookup.purpose == .asked {
+      let outcome: LookupOutcome =
+        if let refusal = lookup.refusal {
+          .refused(refusal)
+        } else {
+          .notFound(backbone: lookup.backboneTrouble, peersAsked: lookup.peersAsked)
+        }
+      emit(.lookupFinished(id, outcome))
+    }
+    let why = lookup.backboneTrouble.map { "; the backbone could not be asked: \($0)" } ?? ""
+    endConnectLookup(id, lookup, trouble: "no record of it was found" + why, now: now)
+  }
+
+  /// A neighbour that waited for this look-up is dialled now, or waits for the next try.
+  private mutating func endConnectLookup(
+    _ id: LookupID, _ lookup: LookupTable.Active, trouble: String, now: Instant
+  ) {
+    guard let slot = neighbours.slot(lookup.target), neighbours.entries[slot].lookup == id else { return }
+    neighbours.entries[slot].lookup = nil
+    let record = records.record(lookup.target, at: wall)
+    if neighbours.entries[slot].keyHash != nil,
+      !neighbours.entries[slot].candidates.isEmpty || record?.endpoints.contains(where: mayDial) ?? false
+    {
+      neighbours.entries[slot].retryAt = nil
+      beginAttempt(slot, urgent: true, now: now)
+    } else {
+      noSession(slot, reason: trouble, now: now)
+    }
+  }
+
+  /// A contact that a look-up waits for has answered our handshake; its questions went out with the queue.
+  mutating func lookupContactConnected(_ slot: Int, now: Instant) {
+    _ = table.seen(neighbours.entries[slot].peerID, now: now)
+  }
+
+  mutating func advanceLookups(to now: Instant) {
+    for id in lookups.ids {
+      switch lookups.active[id]?.stage {
+      case .backbone(let until)? where until <= now && lookups.active[id]?.verifying == 0:
+        lookups.active[id]?.backboneTrouble = "it did not answer in time"
+        askPeers(id, now: now)
+      case .peers?: advance(id, now: now)
+      default: break
+      }
+    }
+  }
+
+  var lookupDeadline: Instant? {
+    var earliest: Instant?
+    for lookup in lookups.active.values {
+      let deadline: Instant
+      switch lookup.stage {
+      case .backbone(let until): deadline = until
+      case .peers(var search):
+        switch search.next(now: Instant(nanoseconds: 0)) {
+        case .waiting(let until): deadline = until
+        case .query, .finished: continue
+        }
+      }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    return earliest
+  }
+}

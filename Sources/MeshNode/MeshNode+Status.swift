@@ -1,0 +1,40 @@
+import Kademlia
+import MeshCrypto
+import MeshSession
+public import MeshWire
+
+extension MeshNode {
+  /// The node at a glance.
+  public func status(now: Instant) -> NodeStatus {
+    NodeStatus(
+      keyHash: own.keyHash, peerID: ownPeerID, overlayAddress: OverlayAddress(of: ownPeerID),
+      peers: neighbours.entries.filter(\.isPeer).sorted { $0.peerID < $1.peerID }.map { status(of: $0, now: now) },
+      controlSessions: neighbours.entries.count { !$0.isPeer && $0.isConnected },
+      tableContacts: table.contacts.count, cachedRecords: records.count, counters: counters)
+  }
+
+  private func status(of neighbour: Neighbour, now: Instant) -> PeerStatus {
+    let state: PeerStatus.State =
+      if neighbour.isConnected {
+        neighbour.addedUs == false ? .unconfirmed : .connected
+      } else if neighbour.attempt != nil {
+        .connecting
+      } else if neighbour.lookup != nil {
+        .lookingUp
+      } else {
+        .idle
+      }
+    return PeerStatus(
+      peerID: neighbour.peerID, keyHash: neighbour.keyHash,
+      overlayAddress: OverlayAddress(of: neighbour.peerID), state: state, path: pathStatus(neighbour),
+      lastHeard: neighbour.lastHeard.map { now - $0 }, packetsIn: neighbour.packetsIn,
+      packetsOut: neighbour.packetsOut, bytesIn: neighbour.bytesIn, bytesOut: neighbour.bytesOut)
+  }
+
+  func pathStatus(_ neighbour: Neighbour) -> PathStatus? {
+    neighbour.current.map {
+      PathStatus(
+        kind: .direct, endpoint: $0.endpoint, reason: $0.origin.rawValue, payload: $0.session.pathPayload)
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import Kademlia
+import MeshSession
+public import MeshWire
+
+extension MeshNode {
+  /// A control session that nobody used for this long ends.
+  static let controlIdleTime: Duration = .seconds(120)
+
+  /// Fires what is due.
+  public mutating func advance(to now: Instant, wall: WallTime) {
+    self.wall = wall
+    if let deadline = responders.nextDeadline, deadline <= now {
+      var actions: [ResponderAction] = []
+      responders.advance(to: now, into: &actions)
+      perform(actions, now: now)
+    }
+    let due = neighbours.entries.filter { (deadline(of: $0).map { $0 <= now }) ?? false }.map(\.peerID)
+    for peerID in due { advance(peerID, to: now) }
+    advanceLookups(to: now)
+    expirePings(now: now)
+    requests.expire(now: now)
+    if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
+  }
+
+  /// When ``advance(to:wall:)`` is wanted next.
+  public var nextDeadline: Instant? {
+    var earliest = [responders.nextDeadline, lookupDeadline, table.refreshDeadline].compactMap { $0 }.min()
+    func consider(_ deadline: Instant?) {
+      guard let deadline else { return }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    for neighbour in neighbours.entries { consider(deadline(of: neighbour)) }
+    for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
+    return earliest
+  }
+
+  private func deadline(of neighbour: Neighbour) -> Instant? {
+    var earliest: Instant?
+    func consider(_ deadline: Instant?) {
+      guard let deadline else { return }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    consider(neighbour.attempt?.initiator.nextDeadline)
+    consider(neighbour.current?.session.nextDeadline)
+    consider(neighbour.previous?.session.nextDeadline)
+    if neighbour.isPeer {
+      if wantsConnection(neighbour) { consider(neighbour.retryAt) }
+      if neighbour.isConnected { consider(neighbour.askAgainAt) }
+    } else {
+      consider(neighbour.lastUsed + Self.controlIdleTime)
+    }
+    return earliest
+  }
+
+  private func wantsConnection(_ neighbour: Neighbour) -> Bool {
+    guard neighbour.current == nil, neighbour.attempt == nil, neighbour.lookup == nil else { return false }
+    return configuration.keepsPeersConnected || !neighbour.queue.isEmpty
+  }
+
+  private mutating func advance(_ peerID: PeerID, to now: Instant) {
+    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].attempt?.initiator.nextDeadline,
+      at <= now
+    {
+      var actions: [HandshakeAction] = []
+      neighbours.entries[slot].attempt!.initiator.advance(to: now, into: &actions)
+      perform(actions, slot: slot, now: now)
+    }
+    let index = freshIndex()
+    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].current?.session.nextDeadline, at <= now {
+      neighbours.entries[slot].current!.session.advance(to: now, freshIndex: { index }, into: &sessionActions)
+      performSessionActions(slot, current: true, now)
+    }
+    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].previous?.session.nextDeadline, at <= now {
+      let index = freshIndex()
+      neighbours.entries[slot].previous!.session.advance(to: now, freshIndex: { index }, into: &sessionActions)
+      performSessionActions(slot, current: false, now)
+    }
+    guard let slot = neighbours.slot(peerID) else { return }
+    if neighbours.entries[slot].isPeer {
+      reconnect(slot, now: now)
+    } else if neighbours.entries[slot].lastUsed + Self.controlIdleTime <= now {
+      forget(slot)
+    }
+  }
+
+  private mutating func reconnect(_ slot: Int, now: Instant) {
+    let neighbour = neighbours.entries[slot]
+    if let at = neighbour.askAgainAt, at <= now, neighbour.isConnected {
+      neighbours.entries[slot].askAgainAt = now + Self.askAgain
+      sendControl(.ping(requests.anonymous()), slot: slot, now: now)
+    }
+    if wantsConnection(neighbour), neighbour.retryAt.map({ $0 <= now }) ?? true {
+      connect(slot, urgent: false, now: now)
+    }
+  }
+}

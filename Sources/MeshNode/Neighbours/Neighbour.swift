@@ -1,0 +1,123 @@
+import MeshCrypto
+import MeshSession
+import MeshWire
+
+/// A node that we have, want or had a session with. With an entry of the owner's it is a peer; without, of the control
+/// class (protocol.md §6).
+struct Neighbour {
+  let peerID: PeerID
+  let overlay: UInt128
+  /// What the owner said of it; `nil` for the control class.
+  var entry: PeerEntry?
+  var keyHash: KeyHash?
+  var publicKey: IdentityPublicKey?
+
+  /// The session that packets are sent in.
+  var current: LiveSession?
+  /// The one before it, for receiving only.
+  var previous: LiveSession?
+  /// Our own handshake with it, while one is under way.
+  var attempt: Attempt?
+
+  var candidates: [Candidate] = []
+  /// IP packets that wait for a session.
+  var queue: [[UInt8]] = []
+  /// Control messages that wait for a session.
+  var controlQueue: [ControlMessage] = []
+  /// No attempt is begun before.
+  var retryAt: Instant?
+  var failures = 0
+  /// The look-up for its record that is under way.
+  var lookup: LookupID?
+  /// Whether it has us as a peer, once it has said so.
+  var addedUs: Bool?
+  /// When to ask again, after it said no.
+  var askAgainAt: Instant?
+  /// It has verified our M3 with our public key once, so it holds the key.
+  var holdsOurKey = false
+  var lastHeard: Instant?
+  var lastUsed: Instant
+  var handshakeTook: Duration?
+  var requests = RequestBudget()
+
+  var packetsIn: UInt64 = 0
+  var packetsOut: UInt64 = 0
+  var bytesIn: UInt64 = 0
+  var bytesOut: UInt64 = 0
+
+  init(peerID: PeerID, now: Instant) {
+    self.peerID = peerID
+    overlay = OverlayAddress(of: peerID).value
+    lastUsed = now
+  }
+
+  var isPeer: Bool { entry != nil }
+  var isConnected: Bool { current != nil }
+
+  /// Puts an endpoint first in the list of those to try; the list stays within its bound.
+  mutating func addCandidate(_ endpoint: Endpoint, _ origin: Candidate.Origin) {
+    candidates.removeAll { $0.endpoint == endpoint }
+    candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
+    if candidates.count > NodeLimits.candidates { candidates.removeLast() }
+  }
+
+  mutating func forEachSession(_ body: (inout LiveSession) -> Void) {
+    if current != nil { body(&current!) }
+    if previous != nil { body(&previous!) }
+  }
+}
+
+/// An established session and where it goes.
+struct LiveSession {
+  var session: Session
+  /// Names it among all sessions of this node's life.
+  let serial: UInt64
+  var endpoint: Endpoint
+  var origin: Candidate.Origin
+  let since: Instant
+}
+
+/// A handshake of ours under way, and where its datagrams go.
+struct Attempt {
+  var initiator: Initiator
+  /// Until an answer comes, M1 goes to a window of these.
+  let targets: [Candidate]
+  /// The one that answered first; only it is listened to from then on.
+  var answered: Candidate?
+  let startedAt: Instant
+  /// Whether our public key is in M3.
+  let sendsPublicKey: Bool
+
+  /// How many endpoints get the same M1.
+  static let width = 4
+}
+
+/// Somewhere that a node may be.
+struct Candidate: Hashable {
+  enum Origin: String, Hashable {
+    case lastUsed = "the endpoint that it used last answered"
+    case owner = "the endpoint that was added with it answered"
+    case record = "an endpoint of its record answered"
+    case hint = "an endpoint that another node named answered"
+    case inbound = "it reached us from there"
+  }
+  let endpoint: Endpoint
+  let origin: Origin
+}
+
+/// Twenty requests a second for each neighbour (`docs/protocol/SMH1.md` §10), counted in whole seconds.
+struct RequestBudget {
+  static let perSecond = 20
+  private var second: UInt64 = 0
+  private var used = 0
+
+  mutating func take(now: Instant) -> Bool {
+    let current = now.nanoseconds / 1_000_000_000
+    if current != second {
+      second = current
+      used = 0
+    }
+    used += 1
+    return used <= Self.perSecond
+  }
+}

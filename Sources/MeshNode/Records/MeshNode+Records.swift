@@ -1,0 +1,87 @@
+internal import Kademlia
+public import MeshCrypto
+public import MeshWire
+
+extension MeshNode {
+  /// Records of a snapshot that are being verified at once; the rest waits.
+  static let restoringAtOnce = 16
+
+  /// Takes our own freshly signed record, to hand on and to announce to session peers.
+  public mutating func setOwnRecord(_ record: PeerRecord, now: Instant) {
+    ownRecord = record
+    for slot in neighbours.entries.indices
+    where neighbours.entries[slot].isPeer && neighbours.entries[slot].isConnected {
+      sendControl(.announce(.init(bundle: record.bundle)), slot: slot, now: now)
+    }
+  }
+
+  mutating func recordChecked(_ purpose: RecordPurpose, _ result: CryptoResult, _ now: Instant) {
+    if case .restored = purpose { restoreNext() }
+    switch result {
+    case .record(let record):
+      do throws(RecordRefusal) {
+        try store(record, now: now)
+        if case .lookup(let id, let source) = purpose { lookupFound(id, record, source, now: now) }
+      } catch { recordRefused(error, purpose, now) }
+    case .recordRefused(let refusal): recordRefused(refusal, purpose, now)
+    default:
+      counters.recordsRefused += 1
+      if case .lookup(let id, let source) = purpose { lookupAnswerUnusable(id, source, nil, now: now) }
+    }
+  }
+
+  private mutating func recordRefused(_ refusal: RecordRefusal, _ purpose: RecordPurpose, _ now: Instant) {
+    counters.recordsRefused += 1
+    if case .lookup(let id, let source) = purpose { lookupAnswerUnusable(id, source, refusal, now: now) }
+  }
+
+  /// Keeps a verified record, and pins the identity of a peer that was added by PeerID alone.
+  private mutating func store(_ record: PeerRecord, now: Instant) throws(RecordRefusal) {
+    guard record.keyHash != own.keyHash else { return }
+    let peerID = record.peerID
+    let slot = neighbours.slot(peerID)
+    if let slot, let pinned = neighbours.entries[slot].keyHash, pinned != record.keyHash {
+      emit(.identityConflict(peerID, pinned: pinned, seen: record.keyHash))
+      throw .otherOwner
+    }
+    try records.store(record, keeping: neighbours.peerIDs)
+    if let slot {
+      neighbours.entries[slot].publicKey = record.publicKey
+      if neighbours.entries[slot].keyHash == nil {
+        neighbours.entries[slot].keyHash = record.keyHash
+        if neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, record.publicKey)) }
+      }
+    }
+    emit(.recordLearned(record))
+  }
+
+  /// What is worth saving: verified records and the routing table.
+  public func snapshot(now: Instant) -> NodeSnapshot {
+    NodeSnapshot(
+      records: records.all.filter { $0.body.expiry > wall }.map(\.bundle), table: table.snapshot(now: now))
+  }
+
+  /// Takes a snapshot back, before peers are added. Records are verified again, off this thread; bad ones are dropped
+  /// and counted, and so is a routing table that doesn't parse.
+  public mutating func restore(_ snapshot: NodeSnapshot, now: Instant) {
+    if let restored = try? RoutingTable(
+      snapshot: snapshot.table, own: ownPeerID, limits: table.limits, now: now)
+    {
+      table = restored
+    } else if !snapshot.table.isEmpty {
+      counters.recordsRefused += 1
+    }
+    restoring = Array(snapshot.records.prefix(NodeLimits.records).reversed())
+    for _ in 0..<Self.restoringAtOnce { restoreNext() }
+  }
+
+  private mutating func restoreNext() {
+    while let bundle = restoring.popLast() {
+      guard let record = try? UnverifiedPeerRecord(bundle: bundle) else {
+        counters.recordsRefused += 1
+        continue
+      }
+      return compute(.verifyRecord(record, at: wall), for: .record(.restored))
+    }
+  }
+}
