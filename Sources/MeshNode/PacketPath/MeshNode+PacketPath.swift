@@ -153,7 +153,7 @@ extension MeshNode {
 extension Array where Element == UInt8 {
   /// Copies bytes that are only lent to us.
   init(copying bytes: Span<UInt8>) {
-    self = bytes.withUnsafeBufferPointer { unsafe Array($0) }
+    self = unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
   }
 
   init(copying bytes: borrowing MutableSpan<UInt8>) { self.init(copying: bytes.span) }
