@@ -53,7 +53,7 @@ let cores: [Target] = [
     resources: [.copy("Vectors")]),
   tests("KademliaTests", ["Kademlia", "MeshWire"]),
   .executableTarget(
-    name: "smh1-interop-peer", dependencies: ["MeshSession", "MeshCrypto", "MeshWire"],
+    name: "smh1-interop-peer", dependencies: ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire"],
     path: "Tests/Interop/SwiftPeer", swiftSettings: strictTests),
   tests("MeshNodeTests", ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia"]),
 ]

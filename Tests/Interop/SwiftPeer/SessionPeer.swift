@@ -4,7 +4,9 @@ import MeshWire
 
 /// The session core on a loopback socket: just enough of a node to be held against the Python peer. Every
 /// job is performed on the spot.
-struct SessionPeer {
+///
+/// Lines: `connect PORT KEYHASH [PUBLICKEY]`, `packet KEYHASH HEX`, `control KEYHASH HEX`, `refuse KEYHASH`.
+struct SessionPeer: Driven {
   private struct Live {
     var session: Session
     let endpoint: Endpoint
@@ -12,7 +14,7 @@ struct SessionPeer {
     let attempt: UInt64?
   }
 
-  let socket: LoopbackSocket
+  private let socket: LoopbackSocket
   private let identity: IdentityKey
   private let suites: [AEADSuite]
   private var table: ResponderTable
@@ -31,19 +33,35 @@ struct SessionPeer {
     self.socket = socket
     table = ResponderTable(
       own: identity.publicKey, alwaysDemandsCookie: demandsCookies, suites: suites,
-      secretSeed: Self.random(32), now: now)
+      secretSeed: InteropPeer.random(32), now: now)
   }
 
-  private static func random(_ count: Int) -> [UInt8] { (0..<count).map { _ in .random(in: 0...255) } }
   private static func freshIndex() -> UInt32 { .random(in: 1...UInt32.max) }
 
   // MARK: What the test asks for
 
-  mutating func refuse(_ keyHash: KeyHash) { refused.insert(keyHash) }
+  mutating func obey(_ words: [String], now: Instant) -> Bool {
+    let place = words.first == "connect" ? 2 : 1
+    guard words.count > place, let keyHash = KeyHash(hex: words[place]) else { return false }
+    let last = words.count > 2 ? [UInt8](hex: words[words.count - 1]) ?? [] : []
+    switch (words[0], words.count) {
+    case ("connect", 3...4):
+      guard let port = UInt16(words[1]) else { return false }
+      let endpoint = Endpoint(IPAddress.v4(0x7f00_0001), port: port)
+      connect(to: keyHash, key: IdentityPublicKey(last), at: endpoint, now: now)
+    case ("packet", 3): send(packet: last, to: keyHash, now: now)
+    case ("control", 3): send(control: last, to: keyHash, now: now)
+    case ("refuse", 2): refused.insert(keyHash)
+    default: return false
+    }
+    return true
+  }
 
-  mutating func connect(to keyHash: KeyHash, key: IdentityPublicKey?, at endpoint: Endpoint, now: Instant) {
+  private mutating func connect(
+    to keyHash: KeyHash, key: IdentityPublicKey?, at endpoint: Endpoint, now: Instant
+  ) {
     let entropy = InitiatorEntropy(
-      id: .random(in: 0...UInt64.max), random: Self.random(32), receiverIndex: Self.freshIndex(),
+      id: .random(in: 0...UInt64.max), random: InteropPeer.random(32), receiverIndex: Self.freshIndex(),
       jitterSeed: .random(in: 0...UInt64.max))
     var initiator = Initiator(
       responder: keyHash, responderKey: key, own: identity.publicKey, sendsPublicKey: true, suites: suites,
@@ -54,7 +72,7 @@ struct SessionPeer {
     perform(actions, of: entropy.id, now: now)
   }
 
-  mutating func send(packet: [UInt8], to keyHash: KeyHash, now: Instant) {
+  private mutating func send(packet: [UInt8], to keyHash: KeyHash, now: Instant) {
     guard let id = newest(of: keyHash) else { return StandardStreams.print("error no-session") }
     var output = [UInt8](repeating: 0, count: packet.count + 128)
     var span = output.mutableSpan
@@ -70,7 +88,7 @@ struct SessionPeer {
     }
   }
 
-  mutating func send(control message: [UInt8], to keyHash: KeyHash, now: Instant) {
+  private mutating func send(control message: [UInt8], to keyHash: KeyHash, now: Instant) {
     guard let id = newest(of: keyHash) else { return StandardStreams.print("error no-session") }
     control(message, on: id, now: now)
   }
