@@ -5,10 +5,56 @@ public import MeshWire
 public struct Initiator {
   /// The identity that was expected and, once established, proved.
   public let responder: KeyHash
-  /// The initiator id: the first eight bytes after the head of every datagram for this attempt.
+  /// The initiator id: datagrams for this attempt carry it in bytes 5 to 12.
   public let id: UInt64
+  /// Where transport packets to us will be addressed.
+  public let receiverIndex: UInt32
   /// Datagrams ignored, by reason.
-  public private(set) var drops = Tally<HandshakeDrop>()
+  public internal(set) var drops = Tally<HandshakeDrop>()
+
+  let own: IdentityPublicKey
+  let responderKey: IdentityPublicKey?
+  let sendsPublicKey: Bool
+  let suites: [AEADSuite]
+  let random: [UInt8]
+  let macKey: [UInt8]
+
+  var phase = Phase.idle
+  var backoff: Backoff
+  var givesUp: Instant
+  /// The M1 in flight.
+  var m1: [UInt8] = []
+  var keys: KeyExchangeSecret?
+  var cookie = [UInt8](repeating: 0, count: Layout.cookieSize)
+  var lastRetry: Instant?
+  var m2 = IncomingM2()
+  var fruitlessAcks = 0
+  var m3 = OutgoingFragments([])
+
+  /// Where an attempt stands.
+  enum Phase {
+    case idle
+    case makingOffer
+    /// M1 is in flight, M2 comes in.
+    case collecting
+    /// M2a is whole; the key exchange is being finished.
+    case opening
+    /// R's finished value holds; its signature is being verified.
+    case verifying(VerifiedM2)
+    /// Our own signature is being made.
+    case signing(VerifiedM2, th4: [UInt8])
+    /// M3 is in flight.
+    case sending
+    case over
+  }
+
+  /// What is needed of an M2 from its finished value on.
+  struct VerifiedM2 {
+    let schedule: KeySchedule
+    let body: M2aBody
+    let th3: [UInt8]
+    let finished: [UInt8]
+  }
 
   /// - Parameters:
   ///   - responderKey: the public key behind `responder` when it is known already; asked for otherwise.
@@ -18,33 +64,130 @@ public struct Initiator {
     responder: KeyHash, responderKey: IdentityPublicKey?, own: IdentityPublicKey, sendsPublicKey: Bool,
     suites: [AEADSuite], entropy: InitiatorEntropy, now: Instant
   ) {
+    precondition((1...Layout.m1MaximumOffered).contains(suites.count), "SMH1.md §3: 1 to 4 suites")
     self.responder = responder
+    self.responderKey = responderKey?.keyHash == responder ? responderKey : nil
+    self.own = own
+    self.sendsPublicKey = sendsPublicKey
+    self.suites = suites
     id = entropy.id
+    receiverIndex = entropy.receiverIndex
+    random = entropy.random
+    macKey = Macs.clearKey(random: entropy.random)
+    backoff = Backoff(seed: entropy.jitterSeed)
+    givesUp = now + Limits.handshakeLife
   }
 
-  /// The initiator id in a datagram of types 3, 4, 5 or 7 for an initiator, by which the caller finds the attempt.
-  /// `nil` for anything else. Type 7 may be for a responder too: try both.
-  public static func id(in datagram: Span<UInt8>) -> UInt64? { nil }
+  /// The receiver id in a datagram of types 3, 4, 5 or 7, by which the caller finds the attempt; `nil` for anything
+  /// else. A type 7 may be for a responder: when no attempt has this id, try the ``ResponderTable``.
+  public static func id(in datagram: Span<UInt8>) -> UInt64? {
+    guard datagram.count > Layout.headerSize, let kind = Layout.Kind(rawValue: datagram[0]),
+      kind == .retry || kind == .m2a || kind == .m2b || kind == .ack
+    else { return nil }
+    var id: UInt64 = 0
+    for index in 5..<Layout.headSize { id = id << 8 | UInt64(datagram[index]) }
+    return id
+  }
 
   /// When ``advance(to:into:)`` is wanted next.
-  public var nextDeadline: Instant? { nil }
+  public var nextDeadline: Instant? {
+    switch phase {
+    case .idle, .over: nil
+    case .collecting, .sending: earlier(backoff.next, givesUp)
+    case .makingOffer, .opening, .verifying, .signing: givesUp
+    }
+  }
 
   /// Begins. Once.
-  public mutating func start(now: Instant, into actions: inout [HandshakeAction]) {}
-
-  /// Takes a datagram of types 3, 4, 5 or 7 that came from the responder's endpoint.
-  public mutating func receive(
-    _ datagram: [UInt8], now: Instant, into actions: inout [HandshakeAction]
-  ) {}
-
-  /// Takes the result of the outstanding job.
-  public mutating func computed(
-    _ result: CryptoResult, now: Instant, into actions: inout [HandshakeAction]
-  ) {}
+  public mutating func start(now: Instant, into actions: inout [HandshakeAction]) {
+    guard case .idle = phase else { return }
+    phase = .makingOffer
+    givesUp = now + Limits.handshakeLife
+    actions.append(.compute(.makeOffer))
+  }
 
   /// The session reported `.confirmed`: nothing needs resending any more.
-  public mutating func confirmed() {}
+  public mutating func confirmed() { phase = .over }
 
   /// Fires what is due.
-  public mutating func advance(to now: Instant, into actions: inout [HandshakeAction]) {}
+  public mutating func advance(to now: Instant, into actions: inout [HandshakeAction]) {
+    switch phase {
+    case .idle, .over: return
+    default: break
+    }
+    guard now < givesUp else {
+      fail(.timedOut, &actions)
+      return
+    }
+    guard backoff.isDue(now) else { return }
+    switch phase {
+    case .collecting: requestM2(&actions)
+    case .sending:
+      // Should all be acknowledged and the M4 be lost, one fragment brings it again.
+      let missing = m3.missing
+      for datagram in missing.isEmpty ? [m3.datagrams[0]] : missing { actions.append(.send(datagram)) }
+    default: return
+    }
+    backoff.lengthen(now: now)
+  }
+
+  /// An Ack of what there is of M2, or M1 when there is no id to address an Ack to, or when Acks lead nowhere.
+  private mutating func requestM2(_ actions: inout [HandshakeAction]) {
+    if let responder = m2.responder, fruitlessAcks < Limits.fruitlessAcks {
+      fruitlessAcks += 1
+      let ack = HandshakeDatagram.ack(
+        m2.bitmap, suite: m2.suite ?? 0, receiver: responder, macKey: macKey)
+      actions.append(.send(ack))
+    } else {
+      if m2.responder != nil { m2 = IncomingM2() }
+      fruitlessAcks = 0
+      sendM1(&actions)
+    }
+  }
+
+  func sendM1(_ actions: inout [HandshakeAction]) {
+    let count = responderKey == nil ? 3 : 2
+    let key = Macs.mac1Key(responder: responder)
+    for index in 0..<count {
+      let datagram = M1Datagram.encode(
+        body: m1, index: index, count: count, initiator: id, cookie: cookie, mac1Key: key)
+      actions.append(.send(datagram))
+    }
+  }
+
+  mutating func fail(_ failure: HandshakeFailure, _ actions: inout [HandshakeAction]) {
+    phase = .over
+    actions.append(.failed(failure))
+  }
+
+  mutating func drop(_ reason: HandshakeDrop, _ actions: inout [HandshakeAction]) {
+    drops.count(reason)
+    actions.append(.dropped(reason))
+  }
+}
+
+/// What has come of an M2: two fragments in the clear, and those that need the first two to be opened.
+struct IncomingM2 {
+  var clear = Reassembly(count: Layout.m2aCount)
+  /// The suite that all headers name.
+  var suite: UInt8?
+  /// Fragments of M2b whose key isn't known yet: at most seven.
+  var pending: [HandshakeDatagram?] = []
+  var sealed: Reassembly?
+  var opened: (schedule: KeySchedule, body: M2aBody, key: AEADKey)?
+  var unopened = 0
+
+  /// The responder id, once its fragment is here.
+  var responder: UInt64? { clear.parts[0]?.bigEndian64(at: 0) }
+
+  /// What an Ack says: bits 0 and 1 for M2a, bits 2 to 8 for M2b.
+  var bitmap: UInt16 {
+    var bits = clear.bitmap
+    for (index, datagram) in pending.enumerated() where datagram != nil { bits |= 4 << UInt16(index) }
+    if let sealed { bits |= sealed.bitmap << 2 }
+    return bits
+  }
+
+  /// Whether anything under its keys has opened, which nobody but the other end of the key exchange can bring about.
+  var isProven: Bool { sealed.map { !$0.isEmpty } ?? false }
 }

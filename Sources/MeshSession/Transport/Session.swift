@@ -9,56 +9,191 @@ public struct Session {
   /// Whom the handshake authenticated.
   public let peer: KeyHash
   public let role: Role
+  public let suite: AEADSuite
   /// SHA-512 of the M1 body: of two sessions from a simultaneous open, the lower stays (SMH1.md §11).
   public let handshakeHash: [UInt8]
-  /// Receiver indexes that packets for this session carry: at most three.
-  public var receiveIndexes: [UInt32] { [] }
+  /// When the handshake ended here.
+  public let established: Instant
   /// A packet from the peer has opened, or its M3 has verified.
-  public private(set) var isConfirmed = false
+  public internal(set) var isConfirmed: Bool
   /// The largest UDP payload that a sealed datagram may have.
-  public private(set) var pathPayload = Layout.basePayload
-  /// The largest IP packet that ``seal(_:into:now:)`` takes: two pieces.
-  public var largestPacket: Int { 2 * (pathPayload - Layout.pieceOverhead) }
-  /// Generation of the keys that are sent with: 0 from the handshake, one more at each rekey.
-  public var generation: UInt32 { 0 }
+  public internal(set) var pathPayload = Layout.basePayload
   /// What was dropped after arriving, by reason.
-  public private(set) var drops = Tally<TransportDrop>()
+  public internal(set) var drops = Tally<TransportDrop>()
   /// What was not sealed, by reason.
-  public private(set) var refusals = Tally<SealRefusal>()
+  public internal(set) var refusals = Tally<SealRefusal>()
+
+  /// The keys in use, at most three generations: the one before, the current one, the one being brought in.
+  var epochs: ContiguousArray<Epoch>
+  /// The position in ``epochs`` of the keys to send with.
+  var sending = 0
+  var pieces = PieceTable()
+  var rekey = Rekey()
+  var probe = PathProbe()
+  var isSuperseded = false
+  var isExpired = false
+  /// Since when we wait for anything to come back; nil when nothing is due.
+  var unansweredSince: Instant?
+  /// Since when the peer waits for anything to come back.
+  var owesAnswerSince: Instant?
+  var lastSent: Instant
+  var lastReceived: Instant
+  var askedForIdentity = false
+  var askedForKeys = false
+
+  init(
+    peer: KeyHash, role: Role, handshakeHash: [UInt8], suite: AEADSuite, root: [UInt8], receiveIndex: UInt32,
+    peerIndex: UInt32, now: Instant
+  ) {
+    self.peer = peer
+    self.role = role
+    self.suite = suite
+    self.handshakeHash = handshakeHash
+    established = now
+    isConfirmed = role == .responder
+    lastSent = now
+    lastReceived = now
+    epochs = [
+      Epoch(
+        generation: 0, suite: suite, root: root, role: role, receiveIndex: receiveIndex,
+        peerIndex: peerIndex, now: now)
+    ]
+    if isConfirmed { probe.start(now: now) }
+  }
+
+  /// Receiver indexes that packets for this session carry: at most four.
+  public var receiveIndexes: [UInt32] {
+    epochs.map(\.receiveIndex) + (rekey.reservedIndex.map { [$0] } ?? [])
+  }
+
+  /// Generation of the keys that are sent with: 0 from the handshake, one more at each rekey.
+  public var generation: UInt32 { epochs[sending].generation }
+
+  /// The largest IP packet that ``seal(_:into:now:)`` takes: two pieces.
+  public var largestPacket: Int { Layout.packetPieces * (pathPayload - Layout.pieceOverhead) }
+
+  /// When the last packet opened, or the handshake ended.
+  public var lastHeard: Instant { lastReceived }
+
+  // MARK: Sealing
 
   /// Seals an IP packet into one datagram, or into two when it doesn't fit one: the first at the beginning of
   /// `output`, the second right after it. `output` needs the packet's size and 78 bytes.
   public mutating func seal(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
-  ) -> SealOutcome { .refused(.expired) }
-
-  /// Opens a transport packet in place. What else it leads to (answers, jobs) is appended to `actions`; for an IP
-  /// packet that is nothing, but for the first packet and the first under new keys.
-  public mutating func open(
-    _ datagram: inout MutableSpan<UInt8>, now: Instant, into actions: inout [SessionAction]
-  ) -> OpenOutcome { .dropped(.malformed) }
+  ) -> SealOutcome {
+    guard packet.count > 0 else { return refuse(.empty) }
+    guard maySend(now) else { return refuse(.expired) }
+    let whole = packet.count + Layout.wholeOverhead
+    if whole <= pathPayload {
+      guard output.count >= whole else { return refuse(.outputTooSmall) }
+      output[Layout.transportHeaderSize] = ContentKind.packet.rawValue
+      copy(packet, into: &output, at: Layout.transportHeaderSize + 1)
+      epochs[sending].seal(&output, at: 0, count: 1 + packet.count)
+      sent(now, isEmpty: false)
+      return .one(whole)
+    }
+    guard packet.count <= largestPacket else { return refuse(.tooLarge) }
+    let half = (packet.count + 1) / 2
+    let first = half + Layout.pieceOverhead
+    let second = packet.count - half + Layout.pieceOverhead
+    guard output.count >= first + second else { return refuse(.outputTooSmall) }
+    guard epochs[sending].counter + 1 < Limits.refuseAfterPackets else { return refuse(.expired) }
+    let id = takeMessageID()
+    sealPiece(packet.extracting(..<half), .packetPiece, id, 0, 2, into: &output, at: 0)
+    sealPiece(packet.extracting(half...), .packetPiece, id, 1, 2, into: &output, at: first)
+    sent(now, isEmpty: false)
+    return .two(first: first, second: second)
+  }
 
   /// Seals a control message, in as many pieces as it needs (at most twelve). Refused ones are counted.
   public mutating func send(
     control message: [UInt8], now: Instant, into actions: inout [SessionAction]
-  ) -> Result<Void, SealRefusal> { .failure(.expired) }
+  ) -> Result<Void, SealRefusal> {
+    guard !message.isEmpty else { return refuse(control: .empty) }
+    guard maySend(now) else { return refuse(control: .expired) }
+    if message.count + Layout.wholeOverhead <= pathPayload {
+      actions.append(.send(sealWhole([ContentKind.control.rawValue] + message)))
+      sent(now, isEmpty: false)
+      return .success(())
+    }
+    let capacity = pathPayload - Layout.pieceOverhead
+    let count = (message.count + capacity - 1) / capacity
+    guard count <= Layout.controlPieces else { return refuse(control: .tooLarge) }
+    guard epochs[sending].counter + UInt64(count) <= Limits.refuseAfterPackets else {
+      return refuse(control: .expired)
+    }
+    let length = (message.count + count - 1) / count
+    let id = takeMessageID()
+    for index in 0..<count {
+      let start = index * length
+      let part = message.span.extracting(start..<min(start + length, message.count))
+      var datagram = [UInt8](repeating: 0, count: part.count + Layout.pieceOverhead)
+      var span = datagram.mutableSpan
+      sealPiece(part, .controlPiece, id, index, count, into: &span, at: 0)
+      actions.append(.send(datagram))
+    }
+    sent(now, isEmpty: false)
+    return .success(())
+  }
 
   /// Sends an empty packet: M4 again, or a keepalive.
-  public mutating func confirm(now: Instant, into actions: inout [SessionAction]) {}
+  public mutating func confirm(now: Instant, into actions: inout [SessionAction]) {
+    guard maySend(now) else { return }
+    actions.append(.send(sealWhole([])))
+    sent(now, isEmpty: true)
+  }
 
-  /// Takes the result of the outstanding job.
-  public mutating func computed(
-    _ result: CryptoResult, now: Instant, freshIndex: () -> UInt32, into actions: inout [SessionAction]
-  ) {}
+  /// Seals a plaintext into a datagram of its own.
+  mutating func sealWhole(_ text: [UInt8]) -> [UInt8] {
+    var datagram = [UInt8](repeating: 0, count: Layout.emptySize + text.count)
+    var span = datagram.mutableSpan
+    copy(text.span, into: &span, at: Layout.transportHeaderSize)
+    epochs[sending].seal(&span, at: 0, count: text.count)
+    return datagram
+  }
 
-  /// Another session with the same peer takes over: this one only receives, for 10 s more.
-  public mutating func supersede(now: Instant) {}
+  private mutating func sealPiece(
+    _ part: Span<UInt8>, _ kind: ContentKind, _ id: UInt32, _ index: Int, _ count: Int,
+    into output: inout MutableSpan<UInt8>, at offset: Int
+  ) {
+    let start = offset + Layout.transportHeaderSize
+    output[start] = kind.rawValue
+    for byte in 0..<4 { output[start + 1 + byte] = UInt8(truncatingIfNeeded: id >> UInt32(24 - 8 * byte)) }
+    output[start + 5] = UInt8(index)
+    output[start + 6] = UInt8(count)
+    copy(part, into: &output, at: start + 7)
+    epochs[sending].seal(&output, at: offset, count: 7 + part.count)
+  }
 
-  /// Fires what is due.
-  public mutating func advance(
-    to now: Instant, freshIndex: () -> UInt32, into actions: inout [SessionAction]
-  ) {}
+  private mutating func takeMessageID() -> UInt32 {
+    defer { epochs[sending].messageID &+= 1 }
+    return epochs[sending].messageID
+  }
 
-  /// When ``advance(to:freshIndex:into:)`` is wanted next.
-  public var nextDeadline: Instant? { nil }
+  private func maySend(_ now: Instant) -> Bool { !isSuperseded && epochs[sending].maySend(now: now) }
+
+  mutating func sent(_ now: Instant, isEmpty: Bool) {
+    lastSent = now
+    owesAnswerSince = nil
+    if !isEmpty, unansweredSince == nil { unansweredSince = now }
+  }
+
+  private mutating func refuse(_ refusal: SealRefusal) -> SealOutcome {
+    refusals.count(refusal)
+    return .refused(refusal)
+  }
+
+  private mutating func refuse(control refusal: SealRefusal) -> Result<Void, SealRefusal> {
+    refusals.count(refusal)
+    return .failure(refusal)
+  }
+}
+
+/// The first byte of a plaintext: what follows it (SMH1.md §8).
+enum ContentKind: UInt8 {
+  case packet = 0x01
+  case control = 0x02
+  case packetPiece = 0x11
+  case controlPiece = 0x12
 }

@@ -1,0 +1,105 @@
+import MeshCrypto
+public import MeshWire
+
+extension Session {
+  /// Opens a transport packet in place. What else it leads to (answers, jobs) is appended to `actions`; for an IP
+  /// packet that is nothing, but for the first packet and the first under new keys.
+  public mutating func open(
+    _ datagram: inout MutableSpan<UInt8>, now: Instant, into actions: inout [SessionAction]
+  ) -> OpenOutcome {
+    guard datagram.count >= Layout.emptySize, Layout.isTransport(datagram[0]),
+      datagram[1] | datagram[2] | datagram[3] == 0
+    else { return drop(.malformed) }
+    var receiveIndex: UInt32 = 0
+    for index in 4..<8 { receiveIndex = receiveIndex << 8 | UInt32(datagram[index]) }
+    var counter: UInt64 = 0
+    for index in 8..<16 { counter = counter << 8 | UInt64(datagram[index]) }
+    var position = 0
+    while position < epochs.count, epochs[position].receiveIndex != receiveIndex { position += 1 }
+    guard position < epochs.count else { return drop(.unknownIndex) }
+    guard counter < Limits.refuseAfterPackets, now < epochs[position].receivesUntil else {
+      return drop(.expired)
+    }
+    guard epochs[position].window.admits(counter) else { return drop(.replayed) }
+    guard epochs[position].open(&datagram, counter: counter) else { return drop(.unauthenticated) }
+    epochs[position].window.mark(counter)
+    heard(position, now, &actions)
+    let end = datagram.count - Layout.tagSize
+    guard end > Layout.transportHeaderSize else { return .keepalive }
+    if owesAnswerSince == nil { owesAnswerSince = now }
+    let body = Layout.transportHeaderSize + 1..<end
+    switch ContentKind(rawValue: datagram[Layout.transportHeaderSize]) {
+    case .packet:
+      return body.isEmpty ? drop(.malformed) : .packet(body)
+    case .control:
+      return control(bytes(datagram, body), datagramSize: datagram.count, now, &actions)
+    case .packetPiece:
+      switch piece(bytes(datagram, body), isControl: false, receiveIndex, now) {
+      case .complete(let packet): return .assembled(packet)
+      case .waiting: return .handled
+      case .dropped(let reason): return drop(reason)
+      }
+    case .controlPiece:
+      switch piece(bytes(datagram, body), isControl: true, receiveIndex, now) {
+      case .complete(let message): return control(message, datagramSize: 0, now, &actions)
+      case .waiting: return .handled
+      case .dropped(let reason): return drop(reason)
+      }
+    case nil: return drop(.malformed)
+    }
+  }
+
+  /// Something authentic came under the keys at `position`.
+  private mutating func heard(_ position: Int, _ now: Instant, _ actions: inout [SessionAction]) {
+    lastReceived = now
+    unansweredSince = nil
+    if !isConfirmed {
+      isConfirmed = true
+      probe.start(now: now)
+      actions.append(.confirmed)
+    }
+    guard !epochs[position].isProven else { return }
+    epochs[position].isProven = true
+    if position > sending { useNewKeys(position, now, &actions) }
+  }
+
+  private func bytes(_ datagram: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(range.count)
+    for position in range { bytes.append(datagram[position]) }
+    return bytes
+  }
+
+  private mutating func piece(
+    _ bytes: [UInt8], isControl: Bool, _ receiveIndex: UInt32, _ now: Instant
+  ) -> PieceTable.Outcome {
+    defer { countExpiredPieces() }
+    return pieces.add(bytes, isControl: isControl, receiveIndex: receiveIndex, now: now)
+  }
+
+  mutating func countExpiredPieces() {
+    let expired = pieces.takeExpired()
+    if expired > 0 { drops.count(.piecesExpired, expired) }
+  }
+
+  /// A whole control message: ours to handle, or the node's.
+  private mutating func control(
+    _ message: [UInt8], datagramSize: Int, _ now: Instant, _ actions: inout [SessionAction]
+  ) -> OpenOutcome {
+    let refusal: TransportDrop?
+    switch message.first {
+    case nil: refusal = .malformed
+    case RekeyMessage.request: refusal = receiveRekeyRequest(message, now, &actions)
+    case RekeyMessage.answer: refusal = receiveRekeyAnswer(message, &actions)
+    case PathProbe.request: refusal = receiveProbe(message, datagramSize, now, &actions)
+    case PathProbe.answer: refusal = receiveProbeAnswer(message, now, &actions)
+    default: return .control(message)
+    }
+    return refusal.map { drop($0) } ?? .handled
+  }
+
+  mutating func drop(_ reason: TransportDrop) -> OpenOutcome {
+    drops.count(reason)
+    return .dropped(reason)
+  }
+}
