@@ -5,8 +5,16 @@ struct SourceFile {
   /// Relative to the repository, with `/` between its parts.
   let path: String
   let text: String
+  let lines: [Substring]
+  /// The lines with comments and the contents of string literals taken out, so that rules read code only.
+  let codeLines: [String]
 
-  var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
+  init(path: String, text: String) {
+    self.path = path
+    self.text = text
+    lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    codeLines = path.hasSuffix(".swift") ? Self.code(in: lines) : []
+  }
 
   /// The target it belongs to: the folder under `Sources` or `Tests`.
   var target: String? {
@@ -15,8 +23,7 @@ struct SourceFile {
     return String(parts[1])
   }
 
-  /// Its lines with comments and the contents of string literals taken out, so that rules read code only.
-  var codeLines: [String] {
+  private static func code(in lines: [Substring]) -> [String] {
     var inBlock = false
     return lines.map { line in
       let trimmed = line.drop { $0 == " " }
@@ -29,6 +36,10 @@ struct SourceFile {
   }
 
   private static func withoutCommentsAndStrings(_ line: Substring) -> String {
+    guard line.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\"") }) else {
+      return String(line)
+    }
+    if line.drop(while: { $0 == " " }).hasPrefix("//") { return "" }
     var code = ""
     var inString = false
     var escaped = false
@@ -69,12 +80,26 @@ struct Violation: Hashable, CustomStringConvertible {
 struct SourceTree {
   let root: URL
 
+  let sources: [SourceFile]
+  let tests: [SourceFile]
+  let apart: [SourceFile]
+
+  /// Reads everything once.
   static let repository = SourceTree(
     root: URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent())
 
+  init(root: URL) {
+    self.root = root
+    sources = Self.files("swift", under: ["Sources"], of: root)
+    tests = Self.files("swift", under: ["Tests"], of: root)
+    apart = Self.files("swift", under: ["Fuzz", "Benchmarks"], of: root)
+  }
+
   /// Files with that extension under the folders named, sorted by path. Build products are left out.
-  func files(_ fileExtension: String, under folders: [String]) -> [SourceFile] {
+  private static func files(
+    _ fileExtension: String, under folders: [String], of root: URL
+  ) -> [SourceFile] {
     folders.flatMap { folder -> [SourceFile] in
       let base = root.appendingPathComponent(folder)
       guard let walk = FileManager.default.enumerator(atPath: base.path) else { return [] }
@@ -91,12 +116,8 @@ struct SourceTree {
     }
   }
 
-  var sources: [SourceFile] { files("swift", under: ["Sources"]) }
-  var tests: [SourceFile] { files("swift", under: ["Tests"]) }
-  var allSwift: [SourceFile] {
-    files("swift", under: ["Sources", "Tests", "Fuzz", "Benchmarks"])
-  }
-  var documents: [SourceFile] { files("md", under: ["."]) }
+  var allSwift: [SourceFile] { sources + tests + apart }
+  var documents: [SourceFile] { Self.files("md", under: ["."], of: root) }
 
   func exists(_ path: String) -> Bool {
     FileManager.default.fileExists(atPath: root.appendingPathComponent(path).standardized.path)

@@ -17,6 +17,7 @@ enum Documentation {
     return file.codeLines.enumerated().compactMap { index, line in
       if line.hasPrefix("extension ") { inConformance = line.contains(":") }
       if line.hasPrefix("}") { inConformance = false }
+      guard line.contains("public ") || line.contains("package ") else { return nil }
       guard let match = line.prefixMatch(of: declaration), !prescribed.contains(match.1),
         !inConformance, !line.contains("override "), !hasComment(above: index, in: lines)
       else { return nil }

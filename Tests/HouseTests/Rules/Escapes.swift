@@ -19,6 +19,7 @@ enum Escapes {
       "try!", "as!", "fatalError(", "@unchecked Sendable", "nonisolated(unsafe)", "Task.detached",
     ]
     if let found = spelled.first(where: { contains($0, asWordsIn: line) }) { return found }
+    guard line.contains("Task") else { return nil }
     let task = #/(?:^|[^.\w])Task(?:\(priority:[^)]*\))?\s*\{/#
     return line.contains(task) ? "a loose Task" : nil
   }

@@ -6,7 +6,8 @@ enum Links {
   static func violations(in file: SourceFile, of tree: SourceTree) -> [Violation] {
     let folder = file.path.split(separator: "/").dropLast().joined(separator: "/")
     return file.lines.enumerated().flatMap { index, line -> [Violation] in
-      line.matches(of: #/\[([^\]]*)\]\(([^)\s]+)\)/#).compactMap { match -> Violation? in
+      guard line.contains("](") else { return [] }
+      return line.matches(of: #/\[([^\]]*)\]\(([^)\s]+)\)/#).compactMap { match -> Violation? in
         let target = String(match.2.split(separator: "#", omittingEmptySubsequences: false)[0])
         guard !target.isEmpty, !target.contains(":") else { return nil }
         let path = target.hasPrefix("/") ? String(target.dropFirst()) : "\(folder)/\(target)"

@@ -13,6 +13,7 @@ enum Purity {
       return []
     }
     return file.codeLines.enumerated().flatMap { index, line -> [Violation] in
+      guard !line.isEmpty else { return [] }
       let words = Set(line.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init))
       var found = forbidden.filter(words.contains)
       if line.contains(".random(in:") || line.contains(".shuffle") { found.append("randomness") }
