@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// What `make bench` runs (scripts/bench drives it and judges the figures). Apart from the main package, so that
-// nothing here becomes a dependency of the programs.
+// What `make bench` runs (scripts/bench drives it and judges the figures). Apart from the main package, so
+// that nothing here becomes a dependency of the programs.
 let package = Package(
   name: "shadowmesh-benchmarks",
   platforms: [.macOS(.v26)],

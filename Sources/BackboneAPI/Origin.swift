@@ -3,8 +3,8 @@ import MeshWire
 
 /// Where a backbone is reached, as RFC 6454 §6.2 writes it: `https://backbone.example:8443`.
 ///
-/// The scheme and host in lowercase, the port left out when it is the scheme's own (80, 443). A login statement
-/// names one, so that a signature made for one backbone is of no use to another.
+/// The scheme and host in lowercase, the port left out when it is the scheme's own (80, 443). A login
+/// statement names one, so that a signature made for one backbone is of no use to another.
 public struct Origin: Hashable, Sendable {
   public let scheme: String
   /// A name, an IPv4 address, or an IPv6 address without brackets.

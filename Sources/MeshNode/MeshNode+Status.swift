@@ -8,7 +8,9 @@ extension MeshNode {
   public func status(now: Instant) -> NodeStatus {
     NodeStatus(
       keyHash: own.keyHash, peerID: ownPeerID, overlayAddress: OverlayAddress(of: ownPeerID),
-      peers: neighbours.entries.filter(\.isPeer).sorted { $0.peerID < $1.peerID }.map { status(of: $0, now: now) },
+      peers: neighbours.entries.filter(\.isPeer).sorted { $0.peerID < $1.peerID }.map {
+        status(of: $0, now: now)
+      },
       controlSessions: neighbours.entries.count { !$0.isPeer && $0.isConnected },
       tableContacts: table.contacts.count, cachedRecords: records.count, counters: counters)
   }

@@ -66,13 +66,18 @@ extension MeshNode {
       perform(actions, slot: slot, now: now)
     }
     let index = freshIndex()
-    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].current?.session.nextDeadline, at <= now {
+    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].current?.session.nextDeadline,
+      at <= now
+    {
       neighbours.entries[slot].current!.session.advance(to: now, freshIndex: { index }, into: &sessionActions)
       performSessionActions(slot, current: true, now)
     }
-    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].previous?.session.nextDeadline, at <= now {
+    if let slot = neighbours.slot(peerID), let at = neighbours.entries[slot].previous?.session.nextDeadline,
+      at <= now
+    {
       let index = freshIndex()
-      neighbours.entries[slot].previous!.session.advance(to: now, freshIndex: { index }, into: &sessionActions)
+      neighbours.entries[slot].previous!.session.advance(
+        to: now, freshIndex: { index }, into: &sessionActions)
       performSessionActions(slot, current: false, now)
     }
     guard let slot = neighbours.slot(peerID) else { return }

@@ -5,8 +5,9 @@ public import MeshWire
 
 /// A node without its sockets: identity, sessions, peers, look-ups and the packet filter, as one value.
 ///
-/// One thread owns it. Inputs are its public methods; what it wants done comes out of ``nextAction()``, which the
-/// shell drains after every input. It reads no clock, draws no randomness, and never runs an asymmetric operation.
+/// One thread owns it. Inputs are its public methods; what it wants done comes out of ``nextAction()``, which
+/// the shell drains after every input. It reads no clock, draws no randomness, and never runs an asymmetric
+/// operation.
 public struct MeshNode {
   let configuration: NodeConfiguration
   let own: IdentityPublicKey
@@ -100,7 +101,8 @@ struct ActionQueue {
   private var queue: [NodeAction] = []
   private var head = 0
 
-  /// Refuses past the bound; jobs are bounded by their own table and always fit, because whoever asked waits for them.
+  /// Refuses past the bound; jobs are bounded by their own table and always fit, because whoever asked waits
+  /// for them.
   mutating func append(_ action: NodeAction) -> Bool {
     if queue.count - head >= NodeLimits.actions {
       guard case .compute = action else { return false }

@@ -17,8 +17,8 @@ struct Handshake {
     return try CPUClock.mean(count) { try pair.run() }
   }
 
-  /// Runs one, from the first datagram until the initiator has opened the confirmation. Neither side knows the
-  /// other's public key beforehand: the longest form.
+  /// Runs one, from the first datagram until the initiator has opened the confirmation. Neither side knows
+  /// the other's public key beforehand: the longest form.
   func run() throws {
     var initiator = Initiator(
       responder: bob.keyHash, responderKey: nil, own: alice.publicKey, sendsPublicKey: true,

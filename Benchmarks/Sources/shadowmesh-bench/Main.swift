@@ -31,7 +31,8 @@ enum Main {
       try await BareRoute.serve(port: number(arguments, 1), body: Array(body))
     default:
       throw Usage(
-        text: "handshake | login URL REGION KEY COUNT | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
+        text:
+          "handshake | login URL REGION KEY COUNT | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
           + " | bare-route PORT BODY_FILE")
     }
   }

@@ -48,8 +48,9 @@ struct Primitives: Codable {
       agreeMicroseconds: try CPUClock.mean(2_000) { _ = try own.sharedSecretFromKeyAgreement(with: other) })
   }
 
-  /// What one SMH/1 handshake consists of, both sides together (SMH1.md §4): two signatures, two verifications, the
-  /// decoding of each public key once, one key encapsulation, two X25519 keys and two agreements.
+  /// What one SMH/1 handshake consists of, both sides together (SMH1.md §4): two signatures, two
+  /// verifications, the decoding of each public key once, one key encapsulation, two X25519 keys and two
+  /// agreements.
   var handshakeMicroseconds: Double {
     2 * signMicroseconds + 2 * verifyMicroseconds + 2 * decodeSigningKeyMicroseconds + kemKeyMicroseconds
       + encapsulateMicroseconds + decapsulateMicroseconds + 2 * agreementKeyMicroseconds

@@ -1,5 +1,5 @@
-/// A signed peer record on its way to the backbone (the body of `PUT /api/peers/record`) or from it (the answer
-/// of `GET /api/peers/lookup`). Unknown fields are refused.
+/// A signed peer record on its way to the backbone (the body of `PUT /api/peers/record`) or from it (the
+/// answer of `GET /api/peers/lookup`). Unknown fields are refused.
 public struct RecordMessage: Codable, Hashable, Sendable {
   /// The bundle of `docs/protocol/records.md`; base64 on the wire.
   public let record: [UInt8]

@@ -4,9 +4,9 @@ public import MeshWire
 /// What a node signs to log in, under ``SignatureContext/login``.
 ///
 /// Each field in this order, preceded by its length as a 16-bit big-endian integer: the purpose
-/// `shadowmesh login`, the audience (an ``Origin`` as text), the region, the backbone's KeyHash, the challenge's
-/// raw bytes, the node's KeyHash. The lengths keep one field from running into the next; every field but the
-/// challenge comes from the signer's own configuration.
+/// `shadowmesh login`, the audience (an ``Origin`` as text), the region, the backbone's KeyHash, the
+/// challenge's raw bytes, the node's KeyHash. The lengths keep one field from running into the next; every
+/// field but the challenge comes from the signer's own configuration.
 public struct LoginStatement: Hashable, Sendable {
   /// The first field of every login statement.
   public static let purpose = "shadowmesh login"

@@ -1,6 +1,7 @@
 import Foundation
 
-/// Talks to the daemon over its UNIX socket: one request a connection, blocking, with a time-out on every wait.
+/// Talks to the daemon over its UNIX socket: one request a connection, blocking, with a time-out on every
+/// wait.
 public struct ControlClient: Sendable {
   /// Where the daemon listens unless it is told otherwise.
   public static let defaultSocketPath = "/run/shadowmesh/control.sock"

@@ -19,8 +19,8 @@ public enum ControlLine {
 
   /// Decodes one line (with or without its newline).
   ///
-  /// Throws ``ControlFailure`` of kind `otherVersion` when the sender speaks another version, of kind `badRequest`
-  /// for anything that is not an envelope of `Body`.
+  /// Throws ``ControlFailure`` of kind `otherVersion` when the sender speaks another version, of kind
+  /// `badRequest` for anything that is not an envelope of `Body`.
   public static func decode<Body: Codable & Sendable>(_ body: Body.Type, from line: Data)
     throws(ControlFailure) -> ControlEnvelope<Body>
   {
@@ -60,7 +60,8 @@ public enum ControlLine {
     .custom { path in ControlKey(stringValue: swiftName(of: path.last?.stringValue ?? "")) }
   }
 
-  /// `peer_id` → `peerID`, `add_peer` → `addPeer`: what `.convertFromSnakeCase` does, with this code's initialisms.
+  /// `peer_id` → `peerID`, `add_peer` → `addPeer`: what `.convertFromSnakeCase` does, with this code's
+  /// initialisms.
   static func swiftName(of key: String) -> String {
     let parts = key.split(separator: "_", omittingEmptySubsequences: true)
     guard parts.count > 1, let first = parts.first else { return key }

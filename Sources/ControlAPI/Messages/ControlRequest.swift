@@ -1,4 +1,5 @@
-/// What the command line asks of the daemon: one JSON line `{"version":1,"request":{"ping":{"name":"bob","count":1}}}`.
+/// What the command line asks of the daemon: one JSON line
+/// `{"version":1,"request":{"ping":{"name":"bob","count":1}}}`.
 public enum ControlRequest: Hashable, Sendable, Codable {
   case status
   case peers
@@ -20,7 +21,8 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   public static let maximumPortRules = 64
 }
 
-/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:)`` several, the last without `more`.
+/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:)`` several, the last
+/// without `more`.
 public enum ControlAnswer: Hashable, Sendable, Codable {
   case status(StatusReport)
   case peers([PeerReport])

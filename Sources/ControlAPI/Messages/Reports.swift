@@ -1,4 +1,5 @@
-/// `shadowmesh status`: this node at a glance. Times are seconds since 1970-01-01T00:00:00Z, durations seconds.
+/// `shadowmesh status`: this node at a glance. Times are seconds since 1970-01-01T00:00:00Z, durations
+/// seconds.
 public struct StatusReport: Hashable, Sendable, Codable {
   public var version: String
   public var peerID: String
@@ -47,6 +48,7 @@ public struct StatusReport: Hashable, Sendable, Codable {
 
 /// How this node stands with its backbone.
 public struct BackboneReport: Hashable, Sendable, Codable {
+  /// How far the login has come.
   public enum State: String, Sendable, Codable {
     /// None is configured.
     case none

@@ -1,11 +1,13 @@
-/// The name a person gives to a peer: 1 to 32 of `a-z`, `0-9` and `-`, not beginning with `-`. Local to one node.
+/// The name a person gives to a peer: 1 to 32 of `a-z`, `0-9` and `-`, not beginning with `-`. Local to one
+/// node.
 public struct PeerName: Hashable, Sendable, Comparable {
   /// Most characters of a name.
   public static let maximumLength = 32
 
   public let text: String
 
-  /// `nil` when the text is not a name. Never folds case: `Bob` is refused, so that two spellings stay one name.
+  /// `nil` when the text is not a name. Never folds case: `Bob` is refused, so that two spellings stay one
+  /// name.
   public init?(_ text: some StringProtocol) {
     func isNameCharacter(_ byte: UInt8) -> Bool {
       (97...122).contains(byte) || (48...57).contains(byte) || byte == 45

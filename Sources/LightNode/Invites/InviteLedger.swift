@@ -31,7 +31,8 @@ public struct InviteLedger: Hashable, Sendable {
     return true
   }
 
-  /// Takes out the invitation of this secret: a second call finds nothing. `nil` when there is none, or it expired.
+  /// Takes out the invitation of this secret: a second call finds nothing. `nil` when there is none, or it
+  /// expired.
   public mutating func redeem(secretHash: [UInt8], now: WallTime) -> Entry? {
     guard let index = entries.firstIndex(where: { $0.secretHash == secretHash.hex }) else { return nil }
     let entry = entries.remove(at: index)

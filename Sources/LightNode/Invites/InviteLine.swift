@@ -5,9 +5,11 @@ public import MeshWire
 /// The one line that pairs two nodes: `shadowmesh1:` and base64url (RFC 4648 §5, no padding) of
 ///
 ///     KeyHash 32 | secret 32 | expiry 8 | backbone key 1 (0 or 1) [+ 32] | URL length 1 + UTF-8
-///     | region length 1 + UTF-8 | endpoint count 1 + 19 each | first 4 bytes of SHA-256 of all before, prefix included
+///     | region length 1 + UTF-8 | endpoint count 1 + 19 each | first 4 bytes of SHA-256 of all before,
+///     prefix included
 ///
-/// Whoever holds the line before its expiry can become a peer once, so it goes over a channel the two people trust.
+/// Whoever holds the line before its expiry can become a peer once, so it goes over a channel the two people
+/// trust.
 public struct InviteLine: Hashable, Sendable {
   /// The node that invites.
   public var keyHash: KeyHash

@@ -67,8 +67,8 @@ public struct Keystore: Sendable {
 
   /// Writes a new key. Refuses when there is a file of that name already, whatever it holds.
   ///
-  /// The bytes are on disk under another name before the final name appears, by link(2), which never replaces. When
-  /// run by root, the file gets the directory's owner, so that the daemon's user can read it.
+  /// The bytes are on disk under another name before the final name appears, by link(2), which never
+  /// replaces. When run by root, the file gets the directory's owner, so that the daemon's user can read it.
   public func create(_ file: KeyFile) throws(Failure) {
     try makeDirectory()
     try checkDirectory()

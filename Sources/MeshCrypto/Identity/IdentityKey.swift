@@ -43,7 +43,8 @@ public struct IdentityKey: Sendable {
 
   public var keyHash: KeyHash { publicKey.keyHash }
 
-  /// Signs, hedged (FIPS 204 §3.4): 4,627 bytes, 1 ms on average and 3.5 ms at p99, because of rejection sampling.
+  /// Signs, hedged (FIPS 204 §3.4): 4,627 bytes, 1 ms on average and 3.5 ms at p99, because of rejection
+  /// sampling.
   public func sign(
     _ message: [UInt8], context: SignatureContext
   ) throws(KeyFailure) -> [UInt8] {

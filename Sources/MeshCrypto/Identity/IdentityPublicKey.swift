@@ -19,7 +19,8 @@ public struct IdentityPublicKey: Hashable, Sendable {
   /// SHA-256 of ``bytes``.
   public let keyHash: KeyHash
 
-  /// Accepts exactly 2,592 bytes; `nil` for any other length. Every such string is an encoding (FIPS 204 §7.2).
+  /// Accepts exactly 2,592 bytes; `nil` for any other length. Every such string is an encoding (FIPS 204
+  /// §7.2).
   public init?(_ bytes: some Collection<UInt8>) {
     guard bytes.count == Self.size else { return nil }
     let bytes = Array(bytes)

@@ -1,5 +1,5 @@
-/// What a signature is for. Each use signs under its own FIPS 204 context string (§5.2), so that a signature made for
-/// one use fails in every other; there is no way in this module to sign without one.
+/// What a signature is for. Each use signs under its own FIPS 204 context string (§5.2), so that a signature
+/// made for one use fails in every other; there is no way in this module to sign without one.
 public enum SignatureContext: String, CaseIterable, Sendable {
   case handshakeInitiator = "shadowmesh/1 hs-init"
   case handshakeResponder = "shadowmesh/1 hs-resp"

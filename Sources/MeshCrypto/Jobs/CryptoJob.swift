@@ -7,8 +7,9 @@ public struct CryptoTicket: Hashable, Sendable, Comparable {
   public static func < (a: CryptoTicket, b: CryptoTicket) -> Bool { a.number < b.number }
 }
 
-/// An operation that costs a large part of a millisecond or draws randomness. A core never performs one: it emits the
-/// job, the shell runs it on a bounded pool off the packet path, and the result comes back as an input.
+/// An operation that costs a large part of a millisecond or draws randomness. A core never performs one: it
+/// emits the job, the shell runs it on a bounded pool off the packet path, and the result comes back as an
+/// input.
 public enum CryptoJob: Sendable {
   /// Fresh ephemeral keys.
   case makeOffer

@@ -76,7 +76,8 @@ public struct KeyExchangeSecret: Sendable {
     } catch { throw .unusable }
   }
 
-  /// Expands both keys from fixed bytes, for published test vectors only: X25519 32 bytes, ML-KEM d ‖ z 64 bytes.
+  /// Expands both keys from fixed bytes, for published test vectors only: X25519 32 bytes, ML-KEM d ‖ z 64
+  /// bytes.
   public init(x25519Seed: [UInt8], mlkemSeed: [UInt8]) throws(KeyExchangeFailure) {
     do {
       try self.init(
@@ -106,7 +107,8 @@ public struct KeyExchangeSecret: Sendable {
     } catch { throw .unusable }
   }
 
-  /// Answers an offer with fresh keys: the answer to send, and the secret both sides then share. About 0.1 ms.
+  /// Answers an offer with fresh keys: the answer to send, and the secret both sides then share. About 0.1
+  /// ms.
   public static func answer(
     _ offer: KeyExchangeOffer
   ) throws(KeyExchangeFailure) -> (answer: KeyExchangeAnswer, secret: SharedSecret) {

@@ -13,8 +13,8 @@ public enum RecordRefusal: Error, Hashable, Sendable {
   case wrongPrivatePart
   /// A newer one from the same owner is known.
   case lowerSequence
-  /// Another one with the same sequence number and other content is known: its owner has signed twice, or two nodes
-  /// share a key.
+  /// Another one with the same sequence number and other content is known: its owner has signed twice, or two
+  /// nodes share a key.
   case conflictingContent
   /// It belongs to another key than the one known under this PeerID.
   case otherOwner
@@ -34,8 +34,8 @@ public struct UnverifiedPeerRecord: Sendable, Hashable {
   let signature: [UInt8]
   let privateBytes: [UInt8]?
 
-  /// Reads a bundle: body length 2, body, public key 2,592, signature 4,627, private length 2 (0: withheld or none),
-  /// private part.
+  /// Reads a bundle: body length 2, body, public key 2,592, signature 4,627, private length 2 (0: withheld or
+  /// none), private part.
   public init(bundle: some Collection<UInt8>) throws(RecordRefusal) {
     guard bundle.count <= Self.sizeLimit else { throw .malformed(.tooLarge) }
     do throws(DecodingFailure) {
@@ -120,7 +120,8 @@ public struct PeerRecord: Sendable, Hashable {
     (body.endpoints + (privatePart?.endpoints ?? [])).map(\.endpoint)
   }
 
-  /// Whether the whole of it may go to this node: it has no private part, or the owner admitted the node, or owns it.
+  /// Whether the whole of it may go to this node: it has no private part, or the owner admitted the node, or
+  /// owns it.
   public func admits(_ keyHash: KeyHash) -> Bool {
     keyHash == self.keyHash || (privatePart?.admits(keyHash) ?? true)
   }
@@ -144,8 +145,8 @@ public struct PeerRecord: Sendable, Hashable {
     return writer.bytes
   }
 
-  /// Decides between this new record and the one known. Returns normally when this one takes its place, or is the
-  /// same one again (perhaps with the private part that the known one lacks).
+  /// Decides between this new record and the one known. Returns normally when this one takes its place, or is
+  /// the same one again (perhaps with the private part that the known one lacks).
   public func checkSupersedes(_ known: PeerRecord) throws(RecordRefusal) {
     guard keyHash == known.keyHash else { throw .otherOwner }
     if body.sequence < known.body.sequence { throw .lowerSequence }
@@ -163,7 +164,8 @@ extension RecordRefusal: CustomStringConvertible {
     case .expiresTooLate: "the record expires more than two hours from now: check both clocks"
     case .wrongPrivatePart: "the private part isn't the one that the record's owner signed"
     case .lowerSequence: "a newer record of the same owner is known"
-    case .conflictingContent: "another record with the same sequence number is known; is one key in use twice?"
+    case .conflictingContent:
+      "another record with the same sequence number is known; is one key in use twice?"
     case .otherOwner: "another key is known under this PeerID"
     }
   }

@@ -48,7 +48,8 @@ public struct Region: Sendable, Hashable, CustomStringConvertible {
   public init?(_ name: some StringProtocol) {
     guard (1...32).contains(name.utf8.count),
       name.utf8.allSatisfy({
-        (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+        (97...122).contains($0) || (48...57).contains($0) || $0 == UInt8(ascii: "-")
+          || $0 == UInt8(ascii: "_")
       })
     else { return nil }
     self.name = String(name)
@@ -71,7 +72,11 @@ public struct RecordBody: Sendable, Hashable {
   /// Largest encoding, in bytes.
   public static let sizeLimit = 320
 
-  public enum Kind: UInt8, Sendable { case record = 1, tombstone = 2 }
+  /// A record proper, or the withdrawal of one.
+  public enum Kind: UInt8, Sendable {
+    case record = 1
+    case tombstone = 2
+  }
 
   public var kind: Kind
   public var serviceType: ServiceType

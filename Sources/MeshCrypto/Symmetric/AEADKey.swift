@@ -10,9 +10,10 @@ public enum AEADSuite: UInt8, CaseIterable, Sendable {
 
 /// One AEAD key, with a cipher context that is expanded once and used for every packet, in place.
 ///
-/// libcrypto and not swift-crypto, because the latter's public API takes and returns heap buffers: three times the
-/// time and several allocations a packet. A class, because the context lives in C; it holds no state between calls
-/// other than the key, so sharing it between copies of a value is harmless, but two threads may not use it at once.
+/// libcrypto and not swift-crypto, because the latter's public API takes and returns heap buffers: three
+/// times the time and several allocations a packet. A class, because the context lives in C; it holds no
+/// state between calls other than the key, so sharing it between copies of a value is harmless, but two
+/// threads may not use it at once.
 @safe public final class AEADKey {
   /// Size of a key, in bytes.
   public static let keySize = 32
@@ -72,7 +73,8 @@ public enum AEADSuite: UInt8, CaseIterable, Sendable {
     precondition(done, "sealing has no failure but misuse")
   }
 
-  /// Decrypts `text` in place and returns whether the tag holds. When it doesn't, `text` is overwritten and worthless.
+  /// Decrypts `text` in place and returns whether the tag holds. When it doesn't, `text` is overwritten and
+  /// worthless.
   public func open(
     _ text: inout MutableSpan<UInt8>, counter: UInt64, associated: Span<UInt8>, tag: Span<UInt8>
   ) -> Bool {
@@ -126,7 +128,8 @@ public enum AEADSuite: UInt8, CaseIterable, Sendable {
 }
 
 extension AEADKey {
-  /// Seals a whole message: ciphertext of the same length, and its tag. For control paths; packets go in place.
+  /// Seals a whole message: ciphertext of the same length, and its tag. For control paths; packets go in
+  /// place.
   public func seal(_ text: [UInt8], counter: UInt64, associated: [UInt8]) -> (text: [UInt8], tag: [UInt8]) {
     var text = text
     var tag = [UInt8](repeating: 0, count: Self.tagSize)

@@ -35,16 +35,32 @@ public enum Sent: Sendable, Hashable {
 
 /// Why a packet or datagram went no further. Each is a label of the metric `shadowmesh_drops_total`.
 public enum DropReason: String, Sendable, Hashable, CaseIterable {
-  case empty, tooLarge = "too_large", unknownType = "unknown_type", malformed
-  case unknownIndex = "unknown_index", replayed, badTag = "bad_tag", tooOld = "too_old"
-  case handshakeMalformed = "handshake_malformed", handshakeBadMac = "handshake_bad_mac"
-  case handshakeRefused = "handshake_refused", handshakeOverload = "handshake_overload"
+  case empty
+  case tooLarge = "too_large"
+  case unknownType = "unknown_type"
+  case malformed
+  case unknownIndex = "unknown_index"
+  case replayed
+  case badTag = "bad_tag"
+  case tooOld = "too_old"
+  case handshakeMalformed = "handshake_malformed"
+  case handshakeBadMac = "handshake_bad_mac"
+  case handshakeRefused = "handshake_refused"
+  case handshakeOverload = "handshake_overload"
   case piecesDropped = "pieces_dropped"
-  case notIPv6 = "not_ipv6", sourceNotPeers = "source_not_peers", destinationNotOurs = "destination_not_ours"
-  case notAllowed = "not_allowed", notAPeer = "not_a_peer", noRoute = "no_route"
-  case sourceNotOurs = "source_not_ours", queueFull = "queue_full", noSession = "no_session"
-  case controlMalformed = "control_malformed", controlOverBudget = "control_over_budget"
-  case introductionNotFromPeer = "introduction_not_from_peer", actionsFull = "actions_full"
+  case notIPv6 = "not_ipv6"
+  case sourceNotPeers = "source_not_peers"
+  case destinationNotOurs = "destination_not_ours"
+  case notAllowed = "not_allowed"
+  case notAPeer = "not_a_peer"
+  case noRoute = "no_route"
+  case sourceNotOurs = "source_not_ours"
+  case queueFull = "queue_full"
+  case noSession = "no_session"
+  case controlMalformed = "control_malformed"
+  case controlOverBudget = "control_over_budget"
+  case introductionNotFromPeer = "introduction_not_from_peer"
+  case actionsFull = "actions_full"
   case tableFull = "table_full"
 }
 

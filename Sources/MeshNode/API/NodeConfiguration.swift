@@ -6,7 +6,8 @@ public struct NodeConfiguration: Sendable, Hashable {
   public var serviceType: ServiceType
   /// AEAD suites, the preferred first.
   public var suites: [AEADSuite]
-  /// Lets loopback endpoints be dialled and counted without prefix limits: for tests and two nodes on one machine.
+  /// Lets loopback endpoints be dialled and counted without prefix limits: for tests and two nodes on one
+  /// machine.
   public var permitsLoopback: Bool
   /// Sessions to peers are kept open by keepalives, so that either side is reached at once.
   public var keepsPeersConnected: Bool

@@ -2,6 +2,7 @@ public import MeshWire
 
 /// Which path a session uses, and why.
 public struct PathStatus: Sendable, Hashable {
+  /// The ways packets can go.
   public enum Kind: String, Sendable, Hashable { case direct }
   public var kind: Kind
   public var endpoint: Endpoint
@@ -13,6 +14,7 @@ public struct PathStatus: Sendable, Hashable {
 
 /// One peer, as `status` and `peers` show it.
 public struct PeerStatus: Sendable, Hashable {
+  /// How far the session with a peer has come.
   public enum State: String, Sendable, Hashable {
     /// No session, and none wanted now.
     case idle

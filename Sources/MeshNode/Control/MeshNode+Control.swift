@@ -33,7 +33,9 @@ extension MeshNode {
     neighbours.entries[slot].lastUsed = now
     switch message {
     case .ping, .findNode, .getRecord, .redeemInvite, .announce:
-      guard neighbours.entries[slot].requests.take(now: now) else { return counters.count(.controlOverBudget) }
+      guard neighbours.entries[slot].requests.take(now: now) else {
+        return counters.count(.controlOverBudget)
+      }
       serve(message, slot: slot, now: now)
     case .pong, .nodes, .record, .inviteAnswer: takeAnswer(message, slot: slot, now: now)
     }
@@ -60,7 +62,9 @@ extension MeshNode {
   /// A private node's endpoint goes only to whom it admitted; hints hold endpoints.
   private func mayName(_ peerID: PeerID, to asker: PeerID) -> Bool {
     guard let record = records.record(peerID, at: wall) else { return false }
-    guard let slot = neighbours.slot(asker), let keyHash = neighbours.entries[slot].keyHash else { return false }
+    guard let slot = neighbours.slot(asker), let keyHash = neighbours.entries[slot].keyHash else {
+      return false
+    }
     return record.body.serviceType != .lightPrivate || record.privatePart?.admits(keyHash) ?? false
   }
 

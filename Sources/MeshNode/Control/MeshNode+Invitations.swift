@@ -31,14 +31,14 @@ struct InvitationTable {
 }
 
 extension MeshNode {
-  /// Waits for someone to prove knowledge of a secret of which only the SHA-256 is kept. Returns its index, which
-  /// `.inviteRedeemed` repeats, or `nil` when ``NodeLimits/invitations`` wait already.
+  /// Waits for someone to prove knowledge of a secret of which only the SHA-256 is kept. Returns its index,
+  /// which `.inviteRedeemed` repeats, or `nil` when ``NodeLimits/invitations`` wait already.
   public mutating func addInvitation(secretHash: [UInt8], expires: WallTime) -> Int? {
     invitations.add(secretHash: secretHash, expires: expires, at: wall)
   }
 
-  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in `.inviteAnswered`, or in
-  /// `.handshakeFailed` when no session comes about.
+  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in
+  /// `.inviteAnswered`, or in `.handshakeFailed` when no session comes about.
   public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {
     guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize,
       let id = requests.add(.redeemInvite, to: peer, now: now)

@@ -76,7 +76,8 @@ extension MeshNode {
       emit(
         .pingFinished(
           ping.id,
-          tried.isEmpty ? .notFound("no record of it was found, so its address is unknown") : .noAnswer(tried: tried)))
+          tried.isEmpty
+            ? .notFound("no record of it was found, so its address is unknown") : .noAnswer(tried: tried)))
     }
     pings.waiting.removeAll { $0.peer == peer && !$0.isSent }
   }

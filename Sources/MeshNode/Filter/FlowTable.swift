@@ -25,8 +25,8 @@ struct FlowTable {
 
   var count: Int { expiries.count }
 
-  /// Idle times after which replies are strangers again. TCP's is RFC 5382's REQ-5 (2 h 4 min), UDP's is above
-  /// RFC 4787's REQ-5 (2 min).
+  /// Idle times after which replies are strangers again. TCP's is RFC 5382's REQ-5 (2 h 4 min), UDP's is
+  /// above RFC 4787's REQ-5 (2 min).
   private static func idleTime(_ protocolNumber: UInt8) -> Duration {
     switch protocolNumber {
     case 6: .seconds(7_440)

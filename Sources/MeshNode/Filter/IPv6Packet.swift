@@ -27,7 +27,8 @@ struct IPv6Packet: Hashable {
   let destination: UInt128
   let transport: Transport
 
-  /// Reads a whole packet. `nil` when it isn't IPv6, is cut short, or its length field disagrees with its size.
+  /// Reads a whole packet. `nil` when it isn't IPv6, is cut short, or its length field disagrees with its
+  /// size.
   init?(_ packet: Span<UInt8>) {
     guard packet.count >= Self.headerSize, packet[0] >> 4 == 6,
       Int(Self.uint16(packet, at: 4)) == packet.count - Self.headerSize

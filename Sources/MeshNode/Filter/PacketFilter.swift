@@ -1,7 +1,7 @@
 import MeshWire
 
-/// Decides which IP packets pass: from a session only its peer's address to ours, and only what the owner allowed or
-/// what answers us; from the host only our address (protocol.md §1 and §6).
+/// Decides which IP packets pass: from a session only its peer's address to ours, and only what the owner
+/// allowed or what answers us; from the host only our address (protocol.md §1 and §6).
 struct PacketFilter {
   private let own: UInt128
   private var flows: FlowTable

@@ -51,18 +51,22 @@ extension MeshNode {
   /// Endpoints of the record, and those that the owner gave, go behind what is known to have worked.
   private mutating func refreshCandidates(_ slot: Int) {
     let known = Set(neighbours.entries[slot].candidates.map(\.endpoint))
-    let fromOwner = neighbours.entries[slot].entry?.endpoints.map { Candidate(endpoint: $0, origin: .owner) } ?? []
+    let fromOwner =
+      neighbours.entries[slot].entry?.endpoints.map { Candidate(endpoint: $0, origin: .owner) } ?? []
     let record = records.record(neighbours.entries[slot].peerID, at: wall)
     let fromRecord =
       record?.endpoints.filter(mayDial).map { Candidate(endpoint: $0, origin: .record) } ?? []
     for candidate in fromRecord + fromOwner
-    where !known.contains(candidate.endpoint) && neighbours.entries[slot].candidates.count < NodeLimits.candidates {
+    where !known.contains(candidate.endpoint)
+      && neighbours.entries[slot].candidates.count < NodeLimits.candidates
+    {
       neighbours.entries[slot].candidates.append(candidate)
     }
   }
 
   func mayDial(_ endpoint: Endpoint) -> Bool {
-    endpoint.isDialable || (configuration.permitsLoopback && endpoint.address.isLoopback && endpoint.port != 0)
+    endpoint.isDialable
+      || (configuration.permitsLoopback && endpoint.address.isLoopback && endpoint.port != 0)
   }
 
   mutating func receiveHandshake(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
@@ -143,7 +147,8 @@ extension MeshNode {
     neighbours.entries[slot].attempt = nil
     neighbours.entries[slot].holdsOurKey = false
     noSession(
-      slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed", now: now)
+      slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed",
+      now: now)
   }
 
   /// An attempt, or the look-up before it, has come to nothing: wait, longer each time.

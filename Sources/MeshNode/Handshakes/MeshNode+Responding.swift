@@ -10,7 +10,8 @@ extension MeshNode {
       // Holds the tables only as long as the call: a copy that lived on would make the next change copy them.
       let rule = AdmissionRule(neighbours: neighbours, records: records, own: own.keyHash)
       responders.receive(
-        datagram, from: source, now: now, queuedJobs: jobs.count, freshIndex: { index }, admission: rule.admit,
+        datagram, from: source, now: now, queuedJobs: jobs.count, freshIndex: { index },
+        admission: rule.admit,
         into: &actions)
     }
     perform(actions, now: now)

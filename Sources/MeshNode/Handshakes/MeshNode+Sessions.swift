@@ -9,7 +9,8 @@ extension MeshNode {
 
   /// Puts a new session into use.
   mutating func install(
-    _ session: Session, slot: Int, endpoint: Endpoint, origin: Candidate.Origin, startedAt: Instant, now: Instant
+    _ session: Session, slot: Int, endpoint: Endpoint, origin: Candidate.Origin, startedAt: Instant,
+    now: Instant
   ) {
     let live = LiveSession(
       session: session, serial: nextSerial, endpoint: endpoint, origin: origin, since: now)
@@ -95,7 +96,8 @@ extension MeshNode {
     }
   }
 
-  /// The part of a session that carrying out its actions needs; a copy of the whole would make the next packet copy it.
+  /// The part of a session that carrying out its actions needs; a copy of the whole would make the next
+  /// packet copy it.
   private func path(_ slot: Int, current: Bool) -> (serial: UInt64, endpoint: Endpoint)? {
     current
       ? neighbours.entries[slot].current.map { ($0.serial, $0.endpoint) }
@@ -103,7 +105,8 @@ extension MeshNode {
   }
 
   private mutating func perform(
-    _ action: SessionAction, of live: (serial: UInt64, endpoint: Endpoint), slot: Int, current: Bool, _ now: Instant
+    _ action: SessionAction, of live: (serial: UInt64, endpoint: Endpoint), slot: Int, current: Bool,
+    _ now: Instant
   ) {
     switch action {
     case .send(let datagram), .sendProbe(let datagram): emit(.send(datagram, to: live.endpoint))

@@ -111,7 +111,8 @@ extension MeshNode {
   mutating func reach(_ hint: ContactHint, with messages: ControlMessage..., now: Instant) {
     let slot: Int
     if let known = neighbours.slot(hint.peerID) {
-      guard neighbours.entries[known].keyHash == nil || neighbours.entries[known].keyHash == hint.keyHash else {
+      guard neighbours.entries[known].keyHash == nil || neighbours.entries[known].keyHash == hint.keyHash
+      else {
         return lookups.contactFailed(hint.peerID, now: now)
       }
       slot = known
@@ -132,7 +133,9 @@ extension MeshNode {
     guard let lookup = lookups.active[id] else { return }
     do {
       let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
-      guard unverified.claimedKeyHash.peerID == lookup.target else { return counters.count(.controlMalformed) }
+      guard unverified.claimedKeyHash.peerID == lookup.target else {
+        return counters.count(.controlMalformed)
+      }
       lookups.active[id]?.verifying += 1
       compute(.verifyRecord(unverified, at: wall), for: .record(.lookup(id, .peers)))
     } catch { counters.count(.controlMalformed) }
@@ -141,7 +144,8 @@ extension MeshNode {
   mutating func lookupFound(_ id: LookupID, _ record: PeerRecord, _ source: LookupSource, now: Instant) {
     guard let lookup = lookups.active[id] else { return }
     if record.isTombstone { return lookupAnswerUnusable(id, source, nil, now: now) }
-    // A node that hides where it is from whoever was asked may still tell us itself, or another that it admitted.
+    // A node that hides where it is from whoever was asked may still tell us itself, or another that it
+    // admitted.
     if lookup.purpose == .connect, record.endpoints.isEmpty, case .backbone = lookup.stage {
       lookups.active[id]?.verifying -= 1
       return askPeers(id, now: now)

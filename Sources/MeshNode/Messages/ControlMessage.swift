@@ -2,8 +2,8 @@ public import Kademlia
 import MeshCrypto
 public import MeshWire
 
-/// What two nodes say to each other inside a session (`docs/protocol/SMH1.md` §10). Rekeying and path probes are the
-/// session's own and don't come here.
+/// What two nodes say to each other inside a session (`docs/protocol/SMH1.md` §10). Rekeying and path probes
+/// are the session's own and don't come here.
 public enum ControlMessage: Sendable, Hashable {
   case ping(RequestID)
   case pong(RequestID, peerAdded: Bool)

@@ -28,8 +28,12 @@ extension MeshNode {
     neighbours.indexPeer(slot)
     let known = entry.publicKey ?? records.record(entry.peerID)?.publicKey
     if let keyHash = entry.keyHash { neighbours.entries[slot].keyHash = keyHash }
-    if let known, neighbours.entries[slot].keyHash == known.keyHash { neighbours.entries[slot].publicKey = known }
-    if let key = neighbours.entries[slot].publicKey, entry.publicKey == nil { emit(.peerPinned(entry.peerID, key)) }
+    if let known, neighbours.entries[slot].keyHash == known.keyHash {
+      neighbours.entries[slot].publicKey = known
+    }
+    if let key = neighbours.entries[slot].publicKey, entry.publicKey == nil {
+      emit(.peerPinned(entry.peerID, key))
+    }
     if neighbours.entries[slot].isConnected {
       // It asked before whether we have it as a peer; now we have.
       sendControl(.ping(requests.anonymous()), slot: slot, now: now)

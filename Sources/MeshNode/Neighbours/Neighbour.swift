@@ -2,8 +2,8 @@ import MeshCrypto
 import MeshSession
 import MeshWire
 
-/// A node that we have, want or had a session with. With an entry of the owner's it is a peer; without, of the control
-/// class (protocol.md §6).
+/// A node that we have, want or had a session with. With an entry of the owner's it is a peer; without, of
+/// the control class (protocol.md §6).
 struct Neighbour {
   let peerID: PeerID
   let overlay: UInt128

@@ -81,7 +81,8 @@ extension MeshNode {
     return nil
   }
 
-  /// Takes one IP packet from the TUN device and seals it into `output`, which holds at least the packet and 128 bytes.
+  /// Takes one IP packet from the TUN device and seals it into `output`, which holds at least the packet and
+  /// 128 bytes.
   public mutating func send(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
   ) -> Sent {

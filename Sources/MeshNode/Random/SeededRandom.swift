@@ -1,7 +1,7 @@
 import MeshCrypto
 
-/// Random bytes from a seed: HMAC-SHA-512 over a counter, under a key that only moves forward. The shell seeds it with
-/// the system's randomness, the simulator with a number.
+/// Random bytes from a seed: HMAC-SHA-512 over a counter, under a key that only moves forward. The shell
+/// seeds it with the system's randomness, the simulator with a number.
 struct SeededRandom: RandomNumberGenerator {
   private var key: [UInt8]
   private var block: [UInt8] = []

@@ -61,8 +61,8 @@ extension MeshNode {
       records: records.all.filter { $0.body.expiry > wall }.map(\.bundle), table: table.snapshot(now: now))
   }
 
-  /// Takes a snapshot back, before peers are added. Records are verified again, off this thread; bad ones are dropped
-  /// and counted, and so is a routing table that doesn't parse.
+  /// Takes a snapshot back, before peers are added. Records are verified again, off this thread; bad ones are
+  /// dropped and counted, and so is a routing table that doesn't parse.
   public mutating func restore(_ snapshot: NodeSnapshot, now: Instant) {
     if let restored = try? RoutingTable(
       snapshot: snapshot.table, own: ownPeerID, limits: table.limits, now: now)

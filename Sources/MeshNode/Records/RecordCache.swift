@@ -19,8 +19,8 @@ struct RecordCache {
   /// In the order of PeerIDs.
   var all: [PeerRecord] { records.keys.sorted().compactMap { records[$0] } }
 
-  /// Takes a record in if it is newer than the known one, or the same one with the private part that was lacking.
-  /// When the cache is full, the one that expires first gives way, but none of `kept`.
+  /// Takes a record in if it is newer than the known one, or the same one with the private part that was
+  /// lacking. When the cache is full, the one that expires first gives way, but none of `kept`.
   mutating func store(_ record: PeerRecord, keeping kept: Set<PeerID>) throws(RecordRefusal) {
     if let known = records[record.peerID] {
       try record.checkSupersedes(known)

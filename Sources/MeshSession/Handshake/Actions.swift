@@ -78,8 +78,8 @@ public enum ResponderAction {
   case send([UInt8], to: Endpoint)
   /// At most one a half-open is outstanding; its result goes to ``ResponderTable/computed(_:_:now:into:)``.
   case compute(HalfOpenID, CryptoJob)
-  /// The peer is authenticated. M4 has been sealed and stands among the actions before this one. `early`: transport
-  /// packets that came too soon, to be given to ``Session/open(_:now:into:)``.
+  /// The peer is authenticated. M4 has been sealed and stands among the actions before this one. `early`:
+  /// transport packets that came too soon, to be given to ``Session/open(_:now:into:)``.
   case established(Session, peerKey: IdentityPublicKey, from: Endpoint, early: [[UInt8]])
   /// An M3 of a completed handshake came again: have the session with this receive index send an empty packet
   /// (``Session/confirm(now:into:)``).

@@ -1,5 +1,5 @@
-/// Where IP packets come from and go to: a TUN device, or a socket pair in tests. Each read(2) and each write(2)
-/// of the descriptor moves one whole packet; it must not block.
+/// Where IP packets come from and go to: a TUN device, or a socket pair in tests. Each read(2) and each
+/// write(2) of the descriptor moves one whole packet; it must not block.
 public protocol PacketDevice: Sendable {
   /// The interface's name.
   var name: String { get }

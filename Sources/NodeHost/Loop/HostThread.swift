@@ -1,7 +1,7 @@
 import CLinux
 
-/// A thread of the system's own, for work that waits in the kernel and must not hold up Swift's pool. It blocks
-/// every signal.
+/// A thread of the system's own, for work that waits in the kernel and must not hold up Swift's pool. It
+/// blocks every signal.
 struct HostThread: Sendable {
   private final class Start: Sendable {
     let body: @Sendable () -> Void

@@ -1,8 +1,8 @@
 import CLinux
 import MeshWire
 
-/// A preallocated buffer in which datagrams are laid one behind the other, and which goes to the kernel in one
-/// call. Neighbours of one size to one address become one message (UDP_SEGMENT). Belongs to one thread.
+/// A preallocated buffer in which datagrams are laid one behind the other, and which goes to the kernel in
+/// one call. Neighbours of one size to one address become one message (UDP_SEGMENT). Belongs to one thread.
 @safe struct DatagramSender: ~Copyable {
   /// Messages a call.
   static let batch = Int(CLINUX_BATCH)
@@ -39,14 +39,15 @@ import MeshWire
   /// Datagrams laid down and not yet flushed exist.
   var isEmpty: Bool { runCount == 0 }
 
-  /// Room for `count` bytes at the place where the next datagram begins; `nil` until the next flush when there
-  /// is none (and also when two more messages would not fit).
+  /// Room for `count` bytes at the place where the next datagram begins; `nil` until the next flush when
+  /// there is none (and also when two more messages would not fit).
   func space(for count: Int) -> UnsafeMutableBufferPointer<UInt8>? {
     guard used + count <= Self.capacity, runCount + 2 <= Self.batch else { return nil }
     return unsafe UnsafeMutableBufferPointer(start: buffer + used, count: Self.capacity - used)
   }
 
-  /// Declares the next `count` bytes, which the caller wrote through ``space(for:)``, a datagram to `endpoint`.
+  /// Declares the next `count` bytes, which the caller wrote through ``space(for:)``, a datagram to
+  /// `endpoint`.
   mutating func commit(_ count: Int, to endpoint: Endpoint) {
     let start = unsafe buffer + used
     used += count

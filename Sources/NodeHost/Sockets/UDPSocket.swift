@@ -3,7 +3,8 @@ import Glibc
 public import MeshWire
 
 /// One non-blocking dual-stack UDP socket: IPv6, and IPv4 as mapped addresses. It never fragments
-/// (IP_PMTUDISC_DO on both families), so that a datagram too large for the path fails where it can be counted.
+/// (IP_PMTUDISC_DO on both families), so that a datagram too large for the path fails where it can be
+/// counted.
 public struct UDPSocket: Sendable {
   /// What is asked of the kernel for each direction, in bytes.
   public static let bufferSize: Int32 = 4 << 20
