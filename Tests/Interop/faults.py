@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterable
 
 from shadowmesh_peer import keys
@@ -74,3 +75,26 @@ class WrongKeyHashResponder(Responder):
 
 LYING_INITIATORS = [WrongContextInitiator, WrongKeyHashInitiator, WrongFinishedInitiator]
 LYING_RESPONDERS = [WrongContextResponder, WrongKeyHashResponder, WrongFinishedResponder]
+
+
+class LosesAtRandom:
+    """Loses a share of the datagrams, the same ones for the same seed and order."""
+
+    def __init__(self, share: float, seed: int):
+        self.share, self.random = share, random.Random(seed)
+
+    def __call__(self, datagram: bytes) -> bool:
+        return self.random.random() < self.share
+
+
+def damaged(datagram: bytes, choice: random.Random) -> bytes:
+    """The datagram with a few bytes changed, cut short, or with some bytes more."""
+    kind, copy = choice.randrange(3), bytearray(datagram)
+    if kind == 0:
+        for _ in range(choice.randint(1, 4)):
+            copy[choice.randrange(len(copy))] ^= choice.randint(1, 255)
+    elif kind == 1:
+        del copy[choice.randrange(len(copy)) :]
+    else:
+        copy += choice.randbytes(choice.randint(1, 64))
+    return bytes(copy)

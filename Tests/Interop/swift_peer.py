@@ -40,7 +40,7 @@ class SwiftPeer:
     def tell(self, *words: str) -> None:
         self.process.stdin.write(" ".join(words).encode() + b"\n")
 
-    def drive(self, peer: UDPPeer, until: Callable[[], bool], seconds: float = 10.0) -> bool:
+    def drive(self, peer: UDPPeer, until: Callable[[], bool], seconds: float = 20.0) -> bool:
         return drive([peer], until, seconds)
 
     def close(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,8 @@ import pytest
 
 from conftest import swift_program
 from faults import (
-    Hears, LosesOnce, WrongContextInitiator, WrongContextResponder, WrongFinishedInitiator,
-    WrongFinishedResponder, WrongKeyHashInitiator, WrongKeyHashResponder)
+    Hears, LosesAtRandom, LosesOnce, WrongContextInitiator, WrongContextResponder, WrongFinishedInitiator,
+    WrongFinishedResponder, WrongKeyHashInitiator, WrongKeyHashResponder, damaged)
 from shadowmesh_peer import keys, wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.responder import Responder
@@ -194,6 +195,14 @@ def test_python_as_responder_survives_loss(peer, swift, lost):
     carries_both_ways(a, b, session, 64)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("python_calls_first", [True, False])
+def test_one_datagram_in_five_may_be_lost(peer, swift, seed, python_calls_first):
+    a, b = peer(), swift()
+    a.drops_outgoing, a.drops_incoming = LosesAtRandom(0.2, seed), LosesAtRandom(0.2, seed + 100)
+    (python_calls if python_calls_first else swift_calls)(a, b)
+
+
 # Refusals. Each names the check that stands behind it.
 
 
@@ -260,3 +269,22 @@ def test_swift_drops_malformed_datagrams_without_an_answer(peer, swift):
         a.socket.sendto(junk, b.address)
     carries_both_ways(a, b, session, 64)
     assert all(datagram[0] == wire.TRANSPORT for datagram in heard.datagrams)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_copies_of_every_datagram_change_nothing(peer, swift, seed):
+    """Each datagram to the Swift side comes with three damaged copies, before and behind it."""
+    a, b, choice = peer(), swift(), random.Random(seed)
+
+    def with_damaged_copies(datagram: bytes) -> bool:
+        copies = [datagram] + [damaged(datagram, choice) for _ in range(3)]
+        choice.shuffle(copies)
+        for copy in copies:
+            a.socket.sendto(copy, b.address)
+        return True
+
+    a.drops_outgoing = with_damaged_copies
+    called = python_calls(a, b)
+    carries_both_ways(a, b, called, 700)
+    carries_both_ways(a, b, swift_calls(a, b), 700)
+    assert len(b.seen("packet")) == 2

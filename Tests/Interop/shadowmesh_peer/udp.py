@@ -126,7 +126,7 @@ class UDPPeer:
         datagrams.clear()
 
 
-def drive(peers: Iterable[UDPPeer], until: Callable[[], bool], seconds: float = 10.0) -> bool:
+def drive(peers: Iterable[UDPPeer], until: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Turns the peers until the condition holds; False when the time was over first."""
     peers = list(peers)
     deadline = time.monotonic() + seconds
