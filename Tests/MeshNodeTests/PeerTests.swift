@@ -1,0 +1,183 @@
+import MeshCrypto
+import MeshNode
+import MeshWire
+import Testing
+
+@Suite("Peers, pings and invitations")
+struct PeerTests {
+  @Test("a ping measures the round trip inside the session and says whether we were added")
+  func ping() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(1))
+    let id = net.hosts[0].node.ping(net.peerID(1), now: net.now)
+    net.settle(0)
+    net.run(.seconds(1))
+    let answers = net.hosts[0].events.compactMap { event -> PingOutcome? in
+      if case .pingFinished(id, let outcome) = event { outcome } else { nil }
+    }
+    guard case .answered(let roundTrip, handshake: nil, let path, peerAddedUs: true)? = answers.first else {
+      Issue.record("\(answers)")
+      return
+    }
+    #expect(roundTrip == .milliseconds(2))
+    #expect(path.kind == .direct && path.endpoint == net.hosts[1].endpoint)
+  }
+
+  @Test("a ping to nobody ends, and says what was tried")
+  func pingNobody() throws {
+    var net = SmallInternet()
+    _ = try net.addHost()
+    let other = try IdentityKey().keyHash
+    let endpoint = Endpoint(.v4(0xc612_ff01), port: 9)
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: other.peerID, keyHash: other, endpoints: [endpoint]), now: net.now)
+    let id = net.hosts[0].node.ping(other.peerID, now: net.now)
+    net.settle(0)
+    net.run(.seconds(40))
+    let ended = net.hosts[0].events.contains {
+      if case .pingFinished(id, .noAnswer(tried: [endpoint])) = $0 { true } else { false }
+    }
+    #expect(ended)
+  }
+
+  @Test("identity: a second KeyHash for a pinned PeerID is refused")
+  func pinned() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let entry = PeerEntry(peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash)
+    try net.hosts[0].node.addPeer(entry, now: net.now)
+    var bytes = net.hosts[1].identity.keyHash.bytes
+    bytes[31] ^= 1
+    let other = PeerEntry(peerID: net.peerID(1), keyHash: KeyHash(bytes))
+    var node = net.hosts[0].node
+    #expect(throws: PeerRefusal.otherKeyPinned) { try node.addPeer(other, now: net.now) }
+    #expect(throws: PeerRefusal.ownKey) { try node.addPeer(PeerEntry(peerID: net.peerID(0)), now: net.now) }
+  }
+
+  @Test("an invitation is redeemed once, inside a session, by whoever knows the secret")
+  func invitation() throws {
+    var net = SmallInternet()
+    for _ in 0..<3 { _ = try net.addHost() }
+    let secret = Primitives.sha256([42])
+    let index = net.hosts[1].node.addInvitation(
+      secretHash: Primitives.sha256(secret), expires: net.wall + .seconds(3_600))
+    for joiner in [0, 2] {
+      try net.hosts[joiner].node.addPeer(
+        PeerEntry(
+          peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash, endpoints: [net.hosts[1].endpoint]),
+        now: net.now)
+      net.hosts[joiner].node.redeemInvitation(at: net.peerID(1), secret: secret, now: net.now)
+      net.settle(joiner)
+      net.run(.seconds(2))
+    }
+    let accepted = [0, 2].map { joiner in
+      net.hosts[joiner].events.contains {
+        if case .inviteAnswered(net.peerID(1), accepted: true) = $0 { true } else { false }
+      }
+    }
+    #expect(accepted == [true, false])
+    let redeemed = net.hosts[1].events.filter {
+      if case .inviteRedeemed(index: let redeemed, by: let key, at: net.hosts[0].endpoint) = $0 {
+        redeemed == index && key.keyHash == net.hosts[0].identity.keyHash
+      } else {
+        false
+      }
+    }
+    #expect(redeemed.count == 1)
+  }
+
+  @Test("an expired invitation is refused")
+  func expiredInvitation() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let secret = Primitives.sha256([42])
+    _ = net.hosts[1].node.addInvitation(secretHash: Primitives.sha256(secret), expires: net.wall + .seconds(5))
+    net.run(.seconds(10))
+    net.hosts[1].node.advance(to: net.now, wall: net.wall)
+    try net.hosts[0].node.addPeer(
+      PeerEntry(
+        peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash, endpoints: [net.hosts[1].endpoint]),
+      now: net.now)
+    net.hosts[0].node.redeemInvitation(at: net.peerID(1), secret: secret, now: net.now)
+    net.settle(0)
+    net.run(.seconds(2))
+    let refused = net.hosts[0].events.contains {
+      if case .inviteAnswered(_, accepted: false) = $0 { true } else { false }
+    }
+    #expect(refused)
+  }
+
+  @Test("a removed peer is a stranger: its packets are dropped")
+  func removal() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(1))
+    let wasPeer = net.hosts[1].node.removePeer(net.peerID(0), now: net.now)
+    #expect(wasPeer)
+    net.transmit(
+      Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1))), from: 0)
+    net.run(.seconds(1))
+    #expect(net.hosts[1].delivered.isEmpty)
+    let isPeerStill = net.hosts[1].node.removePeer(net.peerID(0), now: net.now)
+    #expect(!isPeerStill)
+  }
+
+  @Test("control class: a stranger gets a session, and none of its IP packets pass")
+  func controlClass() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    // One-sided add: 0 has 1 as a peer, 1 doesn't know 0.
+    try net.hosts[0].node.addPeer(
+      PeerEntry(
+        peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash, endpoints: [net.hosts[1].endpoint]),
+      now: net.now)
+    net.settle(0)
+    net.run(.seconds(1))
+    net.transmit(
+      Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1))), from: 0)
+    net.run(.seconds(1))
+    #expect(net.hosts[1].delivered.isEmpty)
+    #expect(net.drops(1, .notAPeer) == 1)
+    #expect(net.state(of: 1, at: 0)?.state == .unconfirmed)
+  }
+
+  @Test("a session lives on through hours of rekeying with idle peers")
+  func rekeying() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(3_600))
+    let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
+    net.transmit(packet, from: 0)
+    net.run(.seconds(1))
+    #expect(net.hosts[1].delivered == [packet])
+    let lost = net.hosts[0].events.contains { if case .peerLost = $0 { true } else { false } }
+    #expect(!lost)
+    #expect(net.hosts[0].node.status(now: net.now).counters.rekeys > 20)
+  }
+
+  @Test("a peer that restarts without its sessions is connected again within half a minute of the next packet")
+  func restart() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(1))
+    net.hosts[1].node = MeshNode(
+      configuration: NodeConfiguration(region: Region("europe")!, serviceType: .lightPrivate),
+      publicKey: net.hosts[1].identity.publicKey, randomSeed: Primitives.sha256([99]), now: net.now, wall: net.wall)
+    try net.hosts[1].node.addPeer(
+      PeerEntry(
+        peerID: net.peerID(0), keyHash: net.hosts[0].identity.keyHash, inbound: InboundPermission(allowsAll: true)),
+      now: net.now)
+    net.settle(1)
+    let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
+    for _ in 0..<30 {
+      net.transmit(packet, from: 0)
+      net.run(.seconds(1))
+    }
+    #expect(!net.hosts[1].delivered.isEmpty)
+  }
+}

@@ -1,0 +1,222 @@
+import MeshCrypto
+import MeshNode
+import MeshWire
+
+/// Nodes in one process, with datagrams that take a millisecond, crypto that is done at once, and a clock of its own.
+/// A backbone is a dictionary that may be away.
+struct SmallInternet {
+  struct Host {
+    let identity: IdentityKey
+    var node: MeshNode
+    let endpoint: Endpoint
+    var events: [NodeEvent] = []
+    var delivered: [[UInt8]] = []
+    var received: [[UInt8]] = []
+  }
+
+  enum Backbone {
+    case records([PeerID: [UInt8]])
+    case away
+  }
+
+  private struct Flying {
+    let at: Instant
+    let from: Endpoint
+    let to: Endpoint
+    let datagram: [UInt8]
+  }
+
+  var now = Instant(nanoseconds: 1_000_000_000_000)
+  var wall = WallTime(secondsSinceEpoch: 1_800_000_000)
+  var hosts: [Host] = []
+  var backbone = Backbone.records([:])
+  /// Sees every datagram; whatever it returns goes on.
+  var wire: (_ datagram: [UInt8], _ from: Endpoint, _ to: Endpoint) -> [[UInt8]] = { datagram, _, _ in [datagram] }
+  private var flying: [Flying] = []
+
+  /// Adds a node at 198.18.NUMBER.1:8443.
+  mutating func addHost(_ serviceType: ServiceType = .lightPrivate) throws -> Int {
+    let identity = try IdentityKey()
+    let number = hosts.count
+    let configuration = NodeConfiguration(region: region, serviceType: serviceType)
+    let seed = Primitives.sha256([UInt8(number)])
+    let node = MeshNode(
+      configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now, wall: wall)
+    let endpoint = Endpoint(.v4(0xc612_0001 + UInt32(number) << 8), port: 8_443)
+    hosts.append(Host(identity: identity, node: node, endpoint: endpoint))
+    return number
+  }
+
+  private var region: Region { Region("europe") ?? { preconditionFailure("a good name") }() }
+
+  /// A record of this host, as its shell would sign it.
+  func record(
+    of host: Int, sequence: UInt64 = 1, admitting: [Int] = [], kind: RecordBody.Kind = .record,
+    life: Duration = .seconds(7_200), endpoint: Endpoint? = nil
+  ) throws -> PeerRecord {
+    let own = hosts[host]
+    let body = RecordBody(
+      kind: kind, serviceType: .lightPrivate, keyHash: own.identity.keyHash,
+      sequence: SequenceNumber(sequence), expiry: wall + life, region: region)
+    let part = RecordPrivatePart(
+      endpoints: [AnnouncedEndpoint(.interface, endpoint ?? own.endpoint)],
+      admitted: admitting.map { hosts[$0].identity.keyHash }, salt: Primitives.sha256([7]).dropLast(16))
+    return try PeerRecord.sign(body, privatePart: part, with: own.identity)
+  }
+
+  /// Publishes at the backbone, and tells the node.
+  mutating func publish(_ host: Int, admitting: [Int], sequence: UInt64 = 1) throws {
+    let record = try record(of: host, sequence: sequence, admitting: admitting)
+    hosts[host].node.setOwnRecord(record, now: now)
+    if case .records(var known) = backbone {
+      known[record.peerID] = record.bundle
+      backbone = .records(known)
+    }
+    settle(host)
+  }
+
+  /// Adds each as a peer of the other.
+  mutating func pair(_ a: Int, _ b: Int, inbound: InboundPermission = InboundPermission(allowsAll: true)) throws {
+    for (host, other) in [(a, b), (b, a)] {
+      let entry = PeerEntry(
+        peerID: hosts[other].identity.keyHash.peerID, keyHash: hosts[other].identity.keyHash, inbound: inbound,
+        endpoints: [hosts[other].endpoint])
+      try hosts[host].node.addPeer(entry, now: now)
+      settle(host)
+    }
+  }
+
+  /// Drains a node's actions.
+  mutating func settle(_ host: Int) {
+    while let action = hosts[host].node.nextAction() {
+      switch action {
+      case .send(let datagram, let to): post(datagram, from: hosts[host].endpoint, to: to)
+      case .deliver(let packet): hosts[host].delivered.append(packet)
+      case .compute(let ticket, let job):
+        hosts[host].node.completed(ticket, job.perform(with: hosts[host].identity), now: now)
+      case .askBackbone(let id, let target):
+        hosts[host].node.backboneAnswered(id, answer(target), now: now)
+      case .event(let event): hosts[host].events.append(event)
+      }
+    }
+  }
+
+  private func answer(_ target: PeerID) -> BackboneAnswer {
+    switch backbone {
+    case .away: return .unavailable("connection refused")
+    case .records(let known):
+      guard let bundle = known[target], let record = try? UnverifiedPeerRecord(bundle: bundle) else {
+        return .notFound
+      }
+      return .found(record)
+    }
+  }
+
+  mutating func post(_ datagram: [UInt8], from: Endpoint, to: Endpoint) {
+    for datagram in wire(datagram, from, to) {
+      flying.append(Flying(at: now + .milliseconds(1), from: from, to: to, datagram: datagram))
+    }
+  }
+
+  /// Sends an IP packet out of a host's TUN device.
+  @discardableResult
+  mutating func transmit(_ packet: [UInt8], from host: Int) -> Sent {
+    var output = [UInt8](repeating: 0, count: packet.count + 256)
+    var span = output.mutableSpan
+    let sent = hosts[host].node.send(packet.span, into: &span, now: now)
+    switch sent {
+    case .datagram(let count, let to): post(Array(output[..<count]), from: hosts[host].endpoint, to: to)
+    case .pair(let first, let second, let to):
+      post(Array(output[..<first]), from: hosts[host].endpoint, to: to)
+      post(Array(output[first..<first + second]), from: hosts[host].endpoint, to: to)
+    case .queued, .dropped: break
+    }
+    settle(host)
+    return sent
+  }
+
+  /// Hands a datagram to a host as if it came from the network.
+  @discardableResult
+  mutating func hand(_ datagram: [UInt8], to host: Int, from: Endpoint) -> Received {
+    var bytes = datagram
+    var span = bytes.mutableSpan
+    let received = hosts[host].node.receive(&span, from: from, now: now)
+    if case .packet(let range) = received { hosts[host].delivered.append(Array(bytes[range])) }
+    settle(host)
+    return received
+  }
+
+  /// Lets time pass: datagrams arrive and timers fire, in order.
+  mutating func run(_ duration: Duration) {
+    let end = now + duration
+    while true {
+      let arrival = flying.map(\.at).min()
+      let timer = hosts.compactMap(\.node.nextDeadline).min()
+      guard let next = [arrival, timer].compactMap({ $0 }).min(), next <= end else { break }
+      step(to: max(next, now))
+    }
+    step(to: end)
+  }
+
+  private mutating func step(to next: Instant) {
+    let seconds = (next.nanoseconds / 1_000_000_000) - (now.nanoseconds / 1_000_000_000)
+    wall = wall + .seconds(Int64(seconds))
+    now = next
+    let arrived = flying.filter { $0.at <= now }
+    flying.removeAll { $0.at <= now }
+    for datagram in arrived {
+      if let host = hosts.firstIndex(where: { $0.endpoint == datagram.to }) {
+        hand(datagram.datagram, to: host, from: datagram.from)
+      }
+    }
+    for host in hosts.indices where hosts[host].node.nextDeadline.map({ $0 <= now }) ?? false {
+      hosts[host].node.advance(to: now, wall: wall)
+      settle(host)
+    }
+  }
+
+  func peerID(_ host: Int) -> PeerID { hosts[host].identity.keyHash.peerID }
+
+  func drops(_ host: Int, _ reason: DropReason) -> UInt64 {
+    hosts[host].node.status(now: now).counters.drops[reason] ?? 0
+  }
+
+  func state(of peer: Int, at host: Int) -> PeerStatus? {
+    hosts[host].node.status(now: now).peers.first { $0.peerID == peerID(peer) }
+  }
+}
+
+/// IPv6 packets as hosts would send them.
+enum Packet {
+  static func address(_ peerID: PeerID) -> [UInt8] { OverlayAddress(of: peerID).address.bytes }
+
+  static func ip(from: [UInt8], to: [UInt8], nextHeader: UInt8, _ payload: [UInt8]) -> [UInt8] {
+    var bytes: [UInt8] = [0x60, 0, 0, 0]
+    bytes.append(bigEndian: UInt16(payload.count))
+    return bytes + [nextHeader, 64] + from + to + payload
+  }
+
+  static func udp(
+    from: [UInt8], to: [UInt8], source: UInt16 = 1_000, destination: UInt16 = 2_000, size: Int = 20
+  ) -> [UInt8] {
+    var payload: [UInt8] = []
+    payload.append(bigEndian: source)
+    payload.append(bigEndian: destination)
+    payload.append(bigEndian: UInt16(8 + size))
+    payload += [0, 0] + (0..<size).map { UInt8(truncatingIfNeeded: $0) }
+    return ip(from: from, to: to, nextHeader: 17, payload)
+  }
+
+  static func tcp(from: [UInt8], to: [UInt8], source: UInt16, destination: UInt16) -> [UInt8] {
+    var payload: [UInt8] = []
+    payload.append(bigEndian: source)
+    payload.append(bigEndian: destination)
+    return ip(from: from, to: to, nextHeader: 6, payload + [UInt8](repeating: 0, count: 16))
+  }
+
+  static func echo(from: [UInt8], to: [UInt8], isRequest: Bool, identifier: UInt16 = 9) -> [UInt8] {
+    var payload: [UInt8] = [isRequest ? 128 : 129, 0, 0, 0]
+    payload.append(bigEndian: identifier)
+    return ip(from: from, to: to, nextHeader: 58, payload + [0, 1])
+  }
+}
