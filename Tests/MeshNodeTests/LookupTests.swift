@@ -101,6 +101,7 @@ struct LookupTests {
     let fresh = try net.record(of: 1, sequence: 4, admitting: [0], endpoint: net.hosts[0].endpoint)
     #expect(old.body.sequence == fresh.body.sequence)
     net.backbone = .records([net.peerID(1): fresh.bundle])
+    net.hosts[0].node.advance(to: net.now, wall: net.wall)
     let id = net.hosts[0].node.lookUp(net.peerID(1), now: net.now)
     net.settle(0)
     net.run(.seconds(15))
@@ -120,7 +121,11 @@ struct LookupTests {
     net.settle(0)
     net.run(.seconds(2))
     let pinned = net.hosts[0].events.contains {
-      if case .peerPinned(net.peerID(1), let key) = $0 { key.keyHash == net.hosts[1].identity.keyHash } else { false }
+      if case .peerPinned(net.peerID(1), let key) = $0 {
+        key.keyHash == net.hosts[1].identity.keyHash
+      } else {
+        false
+      }
     }
     #expect(pinned)
     // One-sided: authenticated, but the other side has not added us.

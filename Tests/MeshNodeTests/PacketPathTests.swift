@@ -36,10 +36,10 @@ struct PacketPathTests {
     for _ in 0..<2 { _ = try net.addHost() }
     try net.pair(0, 1)
     let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
-    for _ in 0..<count { do {
+    for _ in 0..<count {
       let outcome = net.transmit(packet, from: 0)
       #expect(outcome == .queued)
-    } }
+    }
     net.run(.seconds(2))
     #expect(net.hosts[1].delivered.count == count)
   }
@@ -51,14 +51,14 @@ struct PacketPathTests {
     try net.pair(0, 1)
     let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
     for _ in 0..<NodeLimits.queuedPacketsPerPeer { net.transmit(packet, from: 0) }
-    do {
-      let outcome = net.transmit(packet, from: 0)
-      #expect(outcome == .dropped(.queueFull))
-    }
+    let outcome = net.transmit(packet, from: 0)
+    #expect(outcome == .dropped(.queueFull))
     #expect(net.drops(0, .queueFull) == 1)
   }
 
-  @Test("packets of every size up to the MTU of 1,280 arrive whole", arguments: [0, 1, 600, 1_150, 1_151, 1_200, 1_232])
+  @Test(
+    "packets of every size up to the MTU of 1,280 arrive whole",
+    arguments: [0, 1, 600, 1_150, 1_151, 1_200, 1_232])
   func sizes(size: Int) throws {
     var (net, a, b) = try pair()
     let packet = Packet.udp(from: a, to: b, size: size)
@@ -73,10 +73,8 @@ struct PacketPathTests {
     var forged = a
     forged[15] ^= 1
     // The sender's own filter drops it too, so it is sealed by a node that lies about its address.
-    do {
-      let outcome = net.transmit(Packet.udp(from: forged, to: b), from: 0)
-      #expect(outcome == .dropped(.sourceNotOurs))
-    }
+    let outcome = net.transmit(Packet.udp(from: forged, to: b), from: 0)
+    #expect(outcome == .dropped(.sourceNotOurs))
     #expect(net.drops(0, .sourceNotOurs) == 1)
   }
 
@@ -108,16 +106,10 @@ struct PacketPathTests {
   func noRoute() throws {
     var (net, a, _) = try pair()
     let stranger = Packet.address(try IdentityKey().keyHash.peerID)
-    do {
-      let outcome = net.transmit(Packet.udp(from: a, to: stranger), from: 0)
-      #expect(outcome == .dropped(.noRoute))
-    }
-    do {
-      let outcome = net.transmit([0x45, 0, 0, 20], from: 0)
-      #expect(outcome == .dropped(.notIPv6))
-    }
-    do {
-      let outcome = net.transmit([], from: 0)
+    let outcome = net.transmit(Packet.udp(from: a, to: stranger), from: 0)
+    #expect(outcome == .dropped(.noRoute))
+    for garbage in [[0x45, 0, 0, 20], []] as [[UInt8]] {
+      let outcome = net.transmit(garbage, from: 0)
       #expect(outcome == .dropped(.notIPv6))
     }
   }
@@ -137,10 +129,8 @@ struct PacketPathTests {
     }
     let datagram = Array(output[..<count])
     net.hand(datagram, to: 1, from: from)
-    do {
-      let outcome = net.hand(datagram, to: 1, from: from)
-      #expect(outcome == .dropped(.replayed))
-    }
+    let outcome = net.hand(datagram, to: 1, from: from)
+    #expect(outcome == .dropped(.replayed))
     #expect(net.hosts[1].delivered.count == 1)
   }
 

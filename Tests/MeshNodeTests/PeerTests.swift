@@ -93,7 +93,8 @@ struct PeerTests {
     var net = SmallInternet()
     for _ in 0..<2 { _ = try net.addHost() }
     let secret = Primitives.sha256([42])
-    _ = net.hosts[1].node.addInvitation(secretHash: Primitives.sha256(secret), expires: net.wall + .seconds(5))
+    _ = net.hosts[1].node.addInvitation(
+      secretHash: Primitives.sha256(secret), expires: net.wall + .seconds(5))
     net.run(.seconds(10))
     net.hosts[1].node.advance(to: net.now, wall: net.wall)
     try net.hosts[0].node.addPeer(
@@ -159,7 +160,8 @@ struct PeerTests {
     #expect(net.hosts[0].node.status(now: net.now).counters.rekeys > 20)
   }
 
-  @Test("a peer that restarts without its sessions is connected again within half a minute of the next packet")
+  @Test(
+    "a peer that restarts without its sessions is connected again within half a minute of the next packet")
   func restart() throws {
     var net = SmallInternet()
     for _ in 0..<2 { _ = try net.addHost() }
@@ -167,10 +169,12 @@ struct PeerTests {
     net.run(.seconds(1))
     net.hosts[1].node = MeshNode(
       configuration: NodeConfiguration(region: Region("europe")!, serviceType: .lightPrivate),
-      publicKey: net.hosts[1].identity.publicKey, randomSeed: Primitives.sha256([99]), now: net.now, wall: net.wall)
+      publicKey: net.hosts[1].identity.publicKey, randomSeed: Primitives.sha256([99]), now: net.now,
+      wall: net.wall)
     try net.hosts[1].node.addPeer(
       PeerEntry(
-        peerID: net.peerID(0), keyHash: net.hosts[0].identity.keyHash, inbound: InboundPermission(allowsAll: true)),
+        peerID: net.peerID(0), keyHash: net.hosts[0].identity.keyHash,
+        inbound: InboundPermission(allowsAll: true)),
       now: net.now)
     net.settle(1)
     let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))

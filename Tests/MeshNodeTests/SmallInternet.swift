@@ -2,8 +2,8 @@ import MeshCrypto
 import MeshNode
 import MeshWire
 
-/// Nodes in one process, with datagrams that take a millisecond, crypto that is done at once, and a clock of its own.
-/// A backbone is a dictionary that may be away.
+/// Nodes in one process, with datagrams that take a millisecond, crypto that is done at once, and a clock of
+/// its own. A backbone is a dictionary that may be away.
 struct SmallInternet {
   struct Host {
     let identity: IdentityKey
@@ -31,7 +31,9 @@ struct SmallInternet {
   var hosts: [Host] = []
   var backbone = Backbone.records([:])
   /// Sees every datagram; whatever it returns goes on.
-  var wire: (_ datagram: [UInt8], _ from: Endpoint, _ to: Endpoint) -> [[UInt8]] = { datagram, _, _ in [datagram] }
+  var wire: (_ datagram: [UInt8], _ from: Endpoint, _ to: Endpoint) -> [[UInt8]] = { datagram, _, _ in
+    [datagram]
+  }
   private var flying: [Flying] = []
 
   /// Adds a node at 198.18.NUMBER.1:8443.
@@ -76,10 +78,13 @@ struct SmallInternet {
   }
 
   /// Adds each as a peer of the other.
-  mutating func pair(_ a: Int, _ b: Int, inbound: InboundPermission = InboundPermission(allowsAll: true)) throws {
+  mutating func pair(_ a: Int, _ b: Int, inbound: InboundPermission = InboundPermission(allowsAll: true))
+    throws
+  {
     for (host, other) in [(a, b), (b, a)] {
       let entry = PeerEntry(
-        peerID: hosts[other].identity.keyHash.peerID, keyHash: hosts[other].identity.keyHash, inbound: inbound,
+        peerID: hosts[other].identity.keyHash.peerID, keyHash: hosts[other].identity.keyHash,
+        inbound: inbound,
         endpoints: [hosts[other].endpoint])
       try hosts[host].node.addPeer(entry, now: now)
       settle(host)

@@ -2,8 +2,8 @@ public import MeshWire
 
 /// The part of a private node's record that only those whom its owner admitted may see.
 ///
-/// The admitted are listed as salted tags, not by name: who holds the part can check whether an asker is on the list
-/// (and so hand it on when every backbone is down), but can't read who else is.
+/// The admitted are listed as salted tags, not by name: who holds the part can check whether an asker is on
+/// the list (and so hand it on when every backbone is down), but can't read who else is.
 public struct RecordPrivatePart: Sendable, Hashable {
   /// Most nodes that one owner can admit.
   public static let admissionLimit = 256

@@ -119,7 +119,11 @@ extension MeshNode {
     case .confirmed: if current { confirmed(slot) }
     case .wantsHandshake(let reason):
       if current {
-        if reason == .silence { neighbours.entries[slot].retryAt = nil }
+        if reason == .silence {
+          neighbours.entries[slot].retryAt = nil
+          // It may have restarted and forgotten our key.
+          neighbours.entries[slot].holdsOurKey = false
+        }
         beginAttempt(slot, urgent: true, now: now)
       }
     case .expired:

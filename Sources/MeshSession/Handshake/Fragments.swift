@@ -15,8 +15,8 @@ struct OutgoingFragments {
 
   private var all: UInt16 { 1 << UInt16(datagrams.count) - 1 }
 
-  /// Takes an Ack, which says all that its sender has, so it may also take bits back. Returns whether there are new
-  /// bits.
+  /// Takes an Ack, which says all that its sender has, so it may also take bits back. Returns whether there
+  /// are new bits.
   mutating func acknowledge(_ bitmap: UInt16) -> Bool {
     let news = bitmap & all & ~acknowledged != 0
     acknowledged = bitmap & all

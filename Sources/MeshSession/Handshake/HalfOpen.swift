@@ -76,7 +76,8 @@ struct HalfOpen {
   var deadline: Instant { earlier(backoff.next, expires) ?? expires }
 }
 
-/// A handshake completed as responder, remembered while its initiator may still repeat its M3 or someone its M1.
+/// A handshake completed as responder, remembered while its initiator may still repeat its M3 or someone its
+/// M1.
 struct CompletedHandshake {
   let origin: HalfOpen.Origin
   let responderID: UInt64

@@ -78,8 +78,8 @@ public struct Initiator {
     givesUp = now + Limits.handshakeLife
   }
 
-  /// The receiver id in a datagram of types 3, 4, 5 or 7, by which the caller finds the attempt; `nil` for anything
-  /// else. A type 7 may be for a responder: when no attempt has this id, try the ``ResponderTable``.
+  /// The receiver id in a datagram of types 3, 4, 5 or 7, by which the caller finds the attempt; `nil` for
+  /// anything else. A type 7 may be for a responder: when no attempt has this id, try the ``ResponderTable``.
   public static func id(in datagram: Span<UInt8>) -> UInt64? {
     guard datagram.count > Layout.headerSize, let kind = Layout.Kind(rawValue: datagram[0]),
       kind == .retry || kind == .m2a || kind == .m2b || kind == .ack
@@ -131,7 +131,8 @@ public struct Initiator {
     backoff.lengthen(now: now)
   }
 
-  /// An Ack of what there is of M2, or M1 when there is no id to address an Ack to, or when Acks lead nowhere.
+  /// An Ack of what there is of M2, or M1 when there is no id to address an Ack to, or when Acks lead
+  /// nowhere.
   private mutating func requestM2(_ actions: inout [HandshakeAction]) {
     if let responder = m2.responder, fruitlessAcks < Limits.fruitlessAcks {
       fruitlessAcks += 1
@@ -188,6 +189,7 @@ struct IncomingM2 {
     return bits
   }
 
-  /// Whether anything under its keys has opened, which nobody but the other end of the key exchange can bring about.
+  /// Whether anything under its keys has opened, which nobody but the other end of the key exchange can bring
+  /// about.
   var isProven: Bool { sealed.map { !$0.isEmpty } ?? false }
 }

@@ -1,7 +1,8 @@
 public import MeshCrypto
 public import MeshWire
 
-/// All handshakes that others began with us: half-opens, cookies, bounds and the 3× rule (SMH1.md §3, §5, §7).
+/// All handshakes that others began with us: half-opens, cookies, bounds and the 3× rule (SMH1.md §3, §5,
+/// §7).
 public struct ResponderTable {
   /// Datagrams and half-opens dropped, by reason.
   public internal(set) var drops = Tally<HandshakeDrop>()
@@ -74,8 +75,8 @@ public struct ResponderTable {
     }
   }
 
-  /// Keeps a transport packet whose receiver index belongs to a half-open: at most 16 each, once the address is
-  /// validated. Returns whether the index is one of ours; what is not kept is counted.
+  /// Keeps a transport packet whose receiver index belongs to a half-open: at most 16 each, once the address
+  /// is validated. Returns whether the index is one of ours; what is not kept is counted.
   public mutating func receiveEarly(_ datagram: Span<UInt8>, from source: Endpoint) -> Bool {
     guard datagram.count >= Layout.emptySize, Layout.isTransport(datagram[0]) else { return false }
     let index = (4..<8).reduce(UInt32(0)) { $0 << 8 | UInt32(datagram[$1]) }

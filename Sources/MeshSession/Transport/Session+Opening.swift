@@ -2,8 +2,8 @@ import MeshCrypto
 public import MeshWire
 
 extension Session {
-  /// Opens a transport packet in place. What else it leads to (answers, jobs) is appended to `actions`; for an IP
-  /// packet that is nothing, but for the first packet and the first under new keys.
+  /// Opens a transport packet in place. What else it leads to (answers, jobs) is appended to `actions`; for
+  /// an IP packet that is nothing, but for the first packet and the first under new keys.
   public mutating func open(
     _ datagram: inout MutableSpan<UInt8>, now: Instant, into actions: inout [SessionAction]
   ) -> OpenOutcome {

@@ -1,10 +1,11 @@
 public import MeshCrypto
 public import MeshWire
 
-/// An established session: keys, replay windows, pieces, rekeying, path probes and keepalives (SMH1.md §8, §9).
+/// An established session: keys, replay windows, pieces, rekeying, path probes and keepalives (SMH1.md §8,
+/// §9).
 ///
-/// A value that one thread owns. Mutate it where it is stored: a copy would copy its windows. ``seal(_:into:now:)``
-/// and ``open(_:now:into:)`` allocate nothing for a packet that travels whole.
+/// A value that one thread owns. Mutate it where it is stored: a copy would copy its windows.
+/// ``seal(_:into:now:)`` and ``open(_:now:into:)`` allocate nothing for a packet that travels whole.
 public struct Session {
   /// Whom the handshake authenticated.
   public let peer: KeyHash
