@@ -25,6 +25,17 @@ class LosesOnce:
         return False
 
 
+class LosesFirst:
+    """Loses the first datagrams, as many as said."""
+
+    def __init__(self, count: int):
+        self.left = count
+
+    def __call__(self, datagram: bytes) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
 class Hears:
     """Keeps what arrives, and loses it or lets it through."""
 

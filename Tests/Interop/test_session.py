@@ -12,13 +12,13 @@ import pytest
 
 from conftest import swift_program
 from faults import (
-    Hears, LosesAtRandom, LosesOnce, WrongContextInitiator, WrongContextResponder, WrongFinishedInitiator,
-    WrongFinishedResponder, WrongKeyHashInitiator, WrongKeyHashResponder, damaged)
+    Hears, LosesAtRandom, LosesFirst, LosesOnce, WrongContextInitiator, WrongContextResponder,
+    WrongFinishedInitiator, WrongFinishedResponder, WrongKeyHashInitiator, WrongKeyHashResponder, damaged)
 from shadowmesh_peer import keys, wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.responder import Responder
 from shadowmesh_peer.transport import CONTROL, IP, PING, PONG, Session
-from shadowmesh_peer.udp import UDPPeer
+from shadowmesh_peer.udp import UDPPeer, passes
 from swift_peer import SwiftPeer
 
 AES, CHACHA = wire.AES_256_GCM, wire.CHACHA20_POLY1305
@@ -146,6 +146,38 @@ def test_swift_asks_for_new_keys(peer, swift, python_called):
     b.tell("skip", "131")
     assert b.drive(a, lambda: session.sending.generation == 1), (session.drops, b.lines)
     uses_new_keys_both_ways(a, b, session)
+
+
+@pytest.mark.parametrize("lost_way", ["drops_outgoing", "drops_incoming"])
+def test_a_lost_request_or_answer_for_new_keys_is_sent_again(peer, swift, lost_way):
+    a, b = peer(), swift()
+    session = python_calls(a, b)
+    assert b.drive(a, lambda: bool(b.seen("payload")))  # probes are out of the way
+    setattr(a, lost_way, LosesFirst(2))
+    session.rekey(time.monotonic())
+    assert b.drive(a, lambda: session.sending.generation == 1), (session.drops, b.lines)
+    uses_new_keys_both_ways(a, b, session)
+
+
+@pytest.mark.parametrize("python_called", [True, False])
+def test_when_both_ask_the_initiator_s_request_stands(peer, swift, python_called):
+    a, b = peer(), swift()
+    session = python_calls(a, b) if python_called else swift_calls(a, b)
+    held = a.drops_outgoing = Hears(loses=True)
+    session.rekey(time.monotonic())
+    a.turn()
+    a.drops_outgoing = passes
+    b.tell("skip", "131")
+    if python_called:
+        assert b.drive(a, lambda: session.drops["our own request stands"] > 0), b.lines
+    else:
+        assert b.drive(a, lambda: session.sending.generation == 1), (session.drops, b.lines)
+    for datagram in held.datagrams:
+        a.socket.sendto(datagram, b.address)
+    assert b.drive(a, lambda: session.sending.generation == 1), (session.drops, b.lines)
+    del session.drops["our own request stands"]
+    uses_new_keys_both_ways(a, b, session)
+    assert session.sending.generation == 1
 
 
 def uses_new_keys_both_ways(a: UDPPeer, b: SwiftPeer, session: Session) -> None:

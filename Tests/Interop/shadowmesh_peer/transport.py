@@ -16,6 +16,7 @@ IP, CONTROL, IP_PIECE, CONTROL_PIECE = 0x01, 0x02, 0x11, 0x12
 PIECES = {IP_PIECE: 2, CONTROL_PIECE: 12}
 PARTIAL_LIMIT, PARTIAL_BYTES, PARTIAL_LIFE = 64, 128 * 1024, 1.0
 OLD_KEYS_LIFE = 10.0
+REQUEST_INTERVAL, REQUEST_TRIES = 1.0, 60
 
 PING, PONG, FIND_NODE, NODES, GET_RECORD, RECORD = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 REDEEM_INVITE, INVITE_ANSWER, ANNOUNCE = 0x07, 0x08, 0x09
@@ -102,6 +103,7 @@ class Session:
         self.opened = False
         self.last_sent = now
         self._request: tuple[bytes, keys.Offer, int] | None = None
+        self._request_due, self._request_tries = now, 0
         self._answered: tuple[bytes, bytes] | None = None
         self._next: Epoch | None = None
 
@@ -221,8 +223,20 @@ class Session:
     def rekey(self, now: float) -> None:
         index, offer = fresh_index(), keys.Offer()
         request = struct.pack(">BII", REKEY_REQUEST, self.sending.generation + 1, index) + offer.encoded
-        self._request = (request, offer, index)
+        self._request, self._request_tries = (request, offer, index), 0
+        self._send_request(request, now)
+
+    def _send_request(self, request: bytes, now: float) -> None:
+        self._request_due, self._request_tries = now + REQUEST_INTERVAL, self._request_tries + 1
         self._answer(request, now)
+
+    def tick(self, now: float) -> None:
+        """A request for new keys is sent each second until it is answered."""
+        if self._request is not None and now >= self._request_due:
+            if self._request_tries < REQUEST_TRIES:
+                self._send_request(self._request[0], now)
+            else:
+                self._request = None
 
     def _rekey_requested(self, request: bytes, now: float) -> None:
         if self._answered is not None and self._answered[0] == request:

@@ -15,6 +15,10 @@ from .transport import CONTROL, IP, Received, Session
 Filter = Callable[[bytes], bool]
 
 
+def passes(datagram: bytes) -> bool:
+    return False
+
+
 class UDPPeer:
     """`drops_incoming` and `drops_outgoing` stand for a lossy path: True loses the datagram."""
 
@@ -27,8 +31,8 @@ class UDPPeer:
         self.initiators: dict[bytes, tuple[Initiator, Address]] = {}
         self.sessions: list[tuple[Session, Address]] = []
         self.received: list[Received] = []
-        self.drops_incoming: Filter = lambda datagram: False
-        self.drops_outgoing: Filter = lambda datagram: False
+        self.drops_incoming: Filter = passes
+        self.drops_outgoing: Filter = passes
         self.sent: list[bytes] = []
 
     @property
@@ -74,6 +78,8 @@ class UDPPeer:
         for initiator, _ in self.initiators.values():
             initiator.tick(now)
         self.responder.tick(now)
+        for session, _ in self.sessions:
+            session.tick(now)
         self._flush()
 
     def receive(self, datagram: bytes, address: Address, now: float) -> None:
