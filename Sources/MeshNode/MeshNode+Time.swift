@@ -8,7 +8,7 @@ extension MeshNode {
 
   /// Fires what is due.
   public mutating func advance(to now: Instant, wall: WallTime) {
-    self.wall = wall
+    readWall(wall, at: now)
     if let deadline = responders.nextDeadline, deadline <= now {
       var actions: [ResponderAction] = []
       responders.advance(to: now, into: &actions)

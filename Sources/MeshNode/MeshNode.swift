@@ -13,8 +13,9 @@ public struct MeshNode {
   let own: IdentityPublicKey
   let ownPeerID: PeerID
   var random: SeededRandom
-  /// As of the last ``advance(to:wall:)``; good enough for expiries that are minutes away.
-  var wall: WallTime
+  /// Wall time as of the latest input, carried on from the last ``advance(to:wall:)`` by the monotonic clock.
+  private(set) var wall: WallTime
+  private var wallReading: (wall: WallTime, at: Instant)
 
   var neighbours = NeighbourTable()
   var responders: ResponderTable
@@ -45,6 +46,7 @@ public struct MeshNode {
   ) {
     self.configuration = configuration
     self.wall = wall
+    wallReading = (wall, now)
     own = publicKey
     ownPeerID = publicKey.keyHash.peerID
     random = SeededRandom(seed: randomSeed)
@@ -66,6 +68,14 @@ public struct MeshNode {
 
   mutating func emit(_ event: NodeEvent) { emit(.event(event)) }
 
+  mutating func readWall(_ wall: WallTime, at now: Instant) {
+    wallReading = (wall, now)
+    self.wall = wall
+  }
+
+  /// Called by every input that may look at an expiry: the last reading may be an hour old.
+  mutating func carryWall(to now: Instant) { wall = wallReading.wall + (now - wallReading.at) }
+
   mutating func takeNumber() -> UInt64 {
     defer { nextNumber += 1 }
     return nextNumber
@@ -82,6 +92,7 @@ public struct MeshNode {
   /// Takes the result of a `.compute` action.
   public mutating func completed(_ ticket: CryptoTicket, _ result: CryptoResult, now: Instant) {
     guard let owner = jobs.take(ticket) else { return }
+    carryWall(to: now)
     switch owner {
     case .initiator(let peerID, let id): initiatorComputed(peerID, id, result, now)
     case .responder(let id): responderComputed(id, result, now)

@@ -101,7 +101,6 @@ struct LookupTests {
     let fresh = try net.record(of: 1, sequence: 4, admitting: [0], endpoint: net.hosts[0].endpoint)
     #expect(old.body.sequence == fresh.body.sequence)
     net.backbone = .records([net.peerID(1): fresh.bundle])
-    net.hosts[0].node.advance(to: net.now, wall: net.wall)
     let id = net.hosts[0].node.lookUp(net.peerID(1), now: net.now)
     net.settle(0)
     net.run(.seconds(15))

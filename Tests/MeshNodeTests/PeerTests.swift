@@ -145,6 +145,22 @@ struct PeerTests {
     #expect(net.state(of: 1, at: 0)?.state == .unconfirmed)
   }
 
+  @Test("both sides begin at once: both handshakes end, one session stays, and none is called failed")
+  func simultaneousOpen() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(60))
+    for host in [0, 1] {
+      let failed = net.hosts[host].events.contains { if case .handshakeFailed = $0 { true } else { false } }
+      #expect(!failed)
+    }
+    let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
+    net.transmit(packet, from: 0)
+    net.run(.seconds(1))
+    #expect(net.hosts[1].delivered == [packet])
+  }
+
   @Test("a session lives on through hours of rekeying with idle peers")
   func rekeying() throws {
     var net = SmallInternet()

@@ -26,6 +26,7 @@ extension MeshNode {
   }
 
   mutating func receiveControl(_ bytes: [UInt8], slot: Int, now: Instant) {
+    carryWall(to: now)
     let message: ControlMessage
     do { message = try ControlMessage(decoding: bytes) } catch {
       return counters.count(.controlMalformed)

@@ -19,6 +19,7 @@ struct PingTable {
 extension MeshNode {
   /// Opens a session if need be and measures the round trip inside it. Ends in `.pingFinished`.
   public mutating func ping(_ peer: PeerID, now: Instant) -> PingID {
+    carryWall(to: now)
     let id = PingID(number: takeNumber())
     guard let slot = neighbours.slot(peer), neighbours.entries[slot].isPeer,
       pings.waiting.count < NodeLimits.pings

@@ -138,14 +138,22 @@ extension MeshNode {
 
   private mutating func initiated(_ session: Session, slot: Int, now: Instant) {
     guard let attempt = neighbours.entries[slot].attempt, let answered = attempt.answered else { return }
+    neighbours.entries[slot].attempt?.serial = nextSerial
     install(
       session, slot: slot, endpoint: answered.endpoint, origin: answered.origin, startedAt: attempt.startedAt,
       now: now)
   }
 
   private mutating func attemptFailed(_ slot: Int, _ failure: HandshakeFailure, now: Instant) {
+    guard let attempt = neighbours.entries[slot].attempt else { return }
     neighbours.entries[slot].attempt = nil
     neighbours.entries[slot].holdsOurKey = false
+    if let current = neighbours.entries[slot].current {
+      // A session of another handshake goes on; one that this attempt began, and that was never confirmed,
+      // does not.
+      guard current.serial == attempt.serial else { return }
+      endCurrent(slot, reason: "it never confirmed the session", now: now)
+    }
     noSession(
       slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed",
       now: now)

@@ -116,7 +116,7 @@ extension MeshNode {
       counters.rekeys += 1
       neighbours.route(index, to: slot)
     case .indexRetired(let index): neighbours.unroute(index)
-    case .confirmed: if current { confirmed(slot) }
+    case .confirmed: confirmed(slot, live.serial)
     case .wantsHandshake(let reason):
       if current {
         if reason == .silence {
@@ -137,8 +137,8 @@ extension MeshNode {
     }
   }
 
-  private mutating func confirmed(_ slot: Int) {
-    guard let attempt = neighbours.entries[slot].attempt else { return }
+  private mutating func confirmed(_ slot: Int, _ serial: UInt64) {
+    guard let attempt = neighbours.entries[slot].attempt, attempt.serial == serial else { return }
     neighbours.entries[slot].attempt = nil
     if attempt.sendsPublicKey { neighbours.entries[slot].holdsOurKey = true }
   }

@@ -5,6 +5,7 @@ public import MeshWire
 extension MeshNode {
   /// Asks the cache, then the backbone, then the peers. Ends in `.lookupFinished`.
   public mutating func lookUp(_ target: PeerID, now: Instant) -> LookupID {
+    carryWall(to: now)
     let id = LookupID(number: takeNumber())
     if let record = target == ownPeerID ? ownRecord : records.record(target, at: wall) {
       counters.lookupsFromCache += 1
@@ -52,6 +53,7 @@ extension MeshNode {
 
   /// The answer to `.askBackbone`.
   public mutating func backboneAnswered(_ id: LookupID, _ answer: BackboneAnswer, now: Instant) {
+    carryWall(to: now)
     guard let lookup = lookups.active[id], case .backbone = lookup.stage else { return }
     switch answer {
     case .found(let record):

@@ -4,6 +4,7 @@ public import MeshWire
 extension MeshNode {
   /// Adds a peer, or changes what is known of one that was added before.
   public mutating func addPeer(_ entry: PeerEntry, now: Instant) throws(PeerRefusal) {
+    carryWall(to: now)
     guard entry.peerID != ownPeerID else { throw .ownKey }
     if let keyHash = entry.keyHash, keyHash.peerID != entry.peerID { throw .keyHashDoesNotMatchPeerID }
     if let key = entry.publicKey, key.keyHash != entry.keyHash { throw .keyHashDoesNotMatchPeerID }

@@ -87,6 +87,8 @@ struct Attempt {
   let startedAt: Instant
   /// Whether our public key is in M3.
   let sendsPublicKey: Bool
+  /// The session that came of it, once it is established; until that is confirmed, M3 is resent.
+  var serial: UInt64?
 
   /// How many endpoints get the same M1.
   static let width = 4

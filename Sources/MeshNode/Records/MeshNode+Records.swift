@@ -64,6 +64,7 @@ extension MeshNode {
   /// Takes a snapshot back, before peers are added. Records are verified again, off this thread; bad ones are
   /// dropped and counted, and so is a routing table that doesn't parse.
   public mutating func restore(_ snapshot: NodeSnapshot, now: Instant) {
+    carryWall(to: now)
     if let restored = try? RoutingTable(
       snapshot: snapshot.table, own: ownPeerID, limits: table.limits, now: now)
     {
