@@ -104,7 +104,7 @@ let edges: [Target] = [
     "shadowmesh-lightnode",
     ["LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", log, arguments]),
   program("shadowmesh-backbone", ["Backbone", "BackboneAPI", log, arguments]),
-  tests("NodeHostTests", ["NodeHost", "MeshNode", "MeshWire", "CLinux"]),
+  tests("NodeHostTests", ["NodeHost", "MeshNode", "MeshCrypto", "MeshWire", "CLinux"]),
   tests(
     "LightNodeTests",
     [

@@ -133,7 +133,8 @@ int clinux_thread_start(
   const char *name, void (*body)(void *_Nullable), void *_Nullable context, uint64_t *thread);
 int clinux_thread_join(uint64_t thread);
 
-/// Puts the calling thread into a new network or mount namespace (for tests, which must not touch the machine's).
+/// Puts the calling thread into a new network or mount namespace (for tests, which must not touch the
+/// machine's).
 int clinux_leave_network(void);
 int clinux_leave_mounts(void);
 
