@@ -29,7 +29,9 @@ extension ResponderTable {
     _ id: HalfOpenID, _ m1: M1Body, _ suite: AEADSuite, _ answer: KeyExchangeAnswer, _ shared: SharedSecret,
     _ halfOpen: inout HalfOpen, _ actions: inout [ResponderAction]
   ) {
-    repeat { halfOpen.responderID = draw() } while byResponderID[halfOpen.responderID] != nil
+    repeat {
+      halfOpen.responderID = draw()
+    } while byResponderID[halfOpen.responderID] != nil
       || completed[halfOpen.responderID] != nil
     byResponderID[halfOpen.responderID] = id
     let m2a = M2aBody(
