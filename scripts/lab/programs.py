@@ -22,8 +22,13 @@ class Program:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def log_tail(self, lines=20):
+        """The last lines of its log; of a crash, the beginning of the report."""
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return "".join(log.readlines()[-lines:])
+            text = log.readlines()
+        crash = next((i for i, line in enumerate(text) if "Fatal error" in line or "crashed" in line), None)
+        if crash is not None:
+            return "".join(text[max(0, crash - 5):crash + 60])
+        return "".join(text[-lines:])
 
     def check_alive(self):
         code = self.process.poll()
