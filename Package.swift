@@ -96,6 +96,8 @@ let edges: [Target] = [
       .product(name: "JWTKit", package: "jwt-kit"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOFoundationCompat", package: "swift-nio"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
@@ -103,7 +105,13 @@ let edges: [Target] = [
   program(
     "shadowmesh-lightnode",
     ["LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", log, arguments]),
-  program("shadowmesh-backbone", ["Backbone", "BackboneAPI", log, arguments]),
+  program(
+    "shadowmesh-backbone",
+    [
+      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", log, metrics, arguments,
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ]),
   tests("NodeHostTests", ["NodeHost", "MeshNode", "MeshCrypto", "MeshWire", "CLinux"]),
   tests(
     "LightNodeTests",
@@ -114,7 +122,7 @@ let edges: [Target] = [
   tests(
     "BackboneTests",
     [
-      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto",
+      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log,
       .product(name: "HummingbirdTesting", package: "hummingbird"),
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),

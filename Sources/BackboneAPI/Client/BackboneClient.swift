@@ -60,7 +60,7 @@ public struct BackboneClient: Sendable {
       peerID: key.keyHash.peerID, challenge: bytes, signature: signature, publicKey: key.publicKey.bytes,
       audience: origin.description, invite: configuration.invite)
     let answer: VerifyAnswer = try await send(try request(.verify, method: .POST, body: body))
-    guard let nodes = answer.verifiedNodes(from: backbone, now: now, tolerance: Self.clockTolerance) else {
+    guard let nodes = answer.nodes.verified(from: backbone, now: now, tolerance: Self.clockTolerance) else {
       throw BackboneClientError.wrongBackbone
     }
     let serverNow = WallTime(secondsSinceEpoch: challenge.timestamp)

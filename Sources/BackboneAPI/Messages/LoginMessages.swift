@@ -1,4 +1,3 @@
-import MeshCrypto
 public import MeshWire
 
 /// The answer of `GET /api/auth/challenge`.
@@ -80,88 +79,36 @@ public struct VerifyRequest: Codable, Hashable, Sendable {
   }
 }
 
-/// The answer of `POST /api/auth/verify`.
+/// The answer of `POST /api/auth/verify`: in JSON, its fields and those of ``SignedNodes`` side by side.
 public struct VerifyAnswer: Codable, Hashable, Sendable {
   /// For `Authorization: Bearer`. Opaque to the client.
   public let sessionToken: String
   /// When the token expires, in seconds since 1970 by the backbone's clock.
   public let expiresAt: UInt64
-  public let backboneNodes: [Node]
-  /// When the list of nodes was signed, and until when it holds; seconds since 1970.
-  public let nodesIssuedAt: UInt64
-  public let nodesExpireAt: UInt64
-  /// The backbone's signature over its ``BackboneNodeList``, base64.
-  public let nodesSignature: String
-  /// The backbone's public key, base64. Worth something only when its SHA-256 is the KeyHash that the client
-  /// was configured with.
-  public let backbonePublicKey: String
-
-  /// One entry of `backbone_nodes`.
-  public struct Node: Codable, Hashable, Sendable {
-    public let region: String
-    public let ip: String
-    public let port: UInt16
-    /// 64 hexadecimal digits.
-    public let keyHash: String
-
-    enum CodingKeys: String, CodingKey {
-      case region, ip, port
-      case keyHash = "key_hash"
-    }
-
-    /// The same as the signed list has it; `nil` when a field isn't what its name says.
-    public var node: BackboneNode? {
-      guard let region = Region(region), let address = IPAddress(ip), let keyHash = KeyHash(hex: keyHash)
-      else { return nil }
-      return BackboneNode(region: region, endpoint: Endpoint(address, port: port), keyHash: keyHash)
-    }
-  }
+  public let nodes: SignedNodes
 
   enum CodingKeys: String, CodingKey {
     case sessionToken = "session_token"
     case expiresAt = "expires_at"
-    case backboneNodes = "backbone_nodes"
-    case nodesIssuedAt = "nodes_issued_at"
-    case nodesExpireAt = "nodes_expire_at"
-    case nodesSignature = "nodes_signature"
-    case backbonePublicKey = "backbone_public_key"
   }
 
-  /// - Parameters:
-  ///   - signature: over `nodes`, by `publicKey`.
-  ///   - publicKey: the backbone's, 2,592 raw bytes.
-  public init(
-    token: String, expiresAt: WallTime, nodes: BackboneNodeList, signature: [UInt8], publicKey: [UInt8]
-  ) {
+  public init(token: String, expiresAt: WallTime, nodes: SignedNodes) {
     sessionToken = token
     self.expiresAt = expiresAt.secondsSinceEpoch
-    backboneNodes = nodes.nodes.map {
-      Node(
-        region: $0.region.name, ip: $0.endpoint.address.description, port: $0.endpoint.port,
-        keyHash: $0.keyHash.description)
-    }
-    nodesIssuedAt = nodes.issued.secondsSinceEpoch
-    nodesExpireAt = nodes.expiry.secondsSinceEpoch
-    nodesSignature = Base64.encode(signature)
-    backbonePublicKey = Base64.encode(publicKey)
+    self.nodes = nodes
   }
 
-  /// The list of nodes, once its signature holds under the key that hashes to `backbone`, and `now` lies within
-  /// its time give or take `tolerance`; `nil` otherwise.
-  public func verifiedNodes(
-    from backbone: KeyHash, now: WallTime, tolerance: Duration
-  ) -> [BackboneNode]? {
-    guard backboneNodes.count <= BackboneNodeList.maximumCount,
-      let key = Base64.decode(backbonePublicKey).flatMap({ IdentityPublicKey($0) }),
-      let signature = Base64.decode(nodesSignature)
-    else { return nil }
-    let nodes = backboneNodes.compactMap(\.node)
-    let list = BackboneNodeList(
-      issuer: backbone, issued: WallTime(secondsSinceEpoch: nodesIssuedAt),
-      expiry: WallTime(secondsSinceEpoch: nodesExpireAt), nodes: nodes)
-    guard nodes.count == backboneNodes.count, list.issued < now + tolerance, now < list.expiry + tolerance,
-      list.isSigned(signature, by: key)
-    else { return nil }
-    return nodes
+  public init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: CodingKeys.self)
+    sessionToken = try fields.text(.sessionToken, upTo: 8_192)
+    expiresAt = try fields.decode(UInt64.self, forKey: .expiresAt)
+    nodes = try SignedNodes(from: decoder)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: CodingKeys.self)
+    try fields.encode(sessionToken, forKey: .sessionToken)
+    try fields.encode(expiresAt, forKey: .expiresAt)
+    try nodes.encode(to: encoder)
   }
 }

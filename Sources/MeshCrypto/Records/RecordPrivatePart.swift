@@ -49,7 +49,8 @@ public struct RecordPrivatePart: Sendable, Hashable {
     return writer.bytes
   }
 
-  init(decoding bytes: ArraySlice<UInt8>) throws(DecodingFailure) {
+  /// Reads an encoding. That it belongs to a record is for ``UnverifiedPeerRecord/verified(at:)`` to say.
+  public init(decoding bytes: ArraySlice<UInt8>) throws(DecodingFailure) {
     guard bytes.count <= Self.sizeLimit else { throw .tooLarge }
     var reader = ByteReader(bytes)
     guard try reader.uint8() == 1 else { throw .unknownVersion }

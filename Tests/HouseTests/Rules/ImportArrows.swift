@@ -43,7 +43,10 @@ enum ImportArrows {
     "shadowmesh-lightnode": [
       "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
     ],
-    "shadowmesh-backbone": ["Backbone", "BackboneAPI", "Logging", "ArgumentParser"],
+    "shadowmesh-backbone": [
+      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "Logging", "Metrics",
+      "ArgumentParser", "ServiceLifecycle", "UnixSignals",
+    ],
   ]
 
   static func violations(in file: SourceFile) -> [Violation] {

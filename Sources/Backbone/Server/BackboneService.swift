@@ -1,0 +1,115 @@
+import Foundation
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+public import Logging
+public import MeshCrypto
+import NIOCore
+import NIOSSL
+public import Observability
+public import ServiceLifecycle
+
+/// A whole backbone: the registry, its HTTP servers, and the upkeep of its store. One to a process.
+public struct BackboneService: Service {
+  /// An address to listen on, with TLS or without.
+  public struct Listener: Sendable {
+    public let host: String
+    public let port: Int
+    public let tls: TLSFiles?
+
+    public init(host: String, port: Int, tls: TLSFiles?) {
+      self.host = host
+      self.port = port
+      self.tls = tls
+    }
+  }
+
+  /// PEM files.
+  public struct TLSFiles: Hashable, Sendable {
+    public let certificateFile: String
+    public let keyFile: String
+
+    public init(certificateFile: String, keyFile: String) {
+      self.certificateFile = certificateFile
+      self.keyFile = keyFile
+    }
+  }
+
+  /// The most connections on one listener; the others wait in the kernel's backlog.
+  static let maximumConnections = 4_096
+  /// How often the store is pruned and revocations are read.
+  static let upkeepInterval = Duration.seconds(5)
+
+  private let registry: Registry
+  private let prometheus: PrometheusRegistry
+  private let listeners: [Listener]
+  private let logger: Logger
+  /// Told the port of each listener once it accepts connections; for listeners on port 0.
+  private let onListening: @Sendable (Int) async -> Void
+
+  /// Reads what the store holds, and signs the list of nodes.
+  public init(
+    settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: any Store,
+    listeners: [Listener], prometheus: PrometheusRegistry, clock: BackboneClock = .system, logger: Logger,
+    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+  ) async throws {
+    registry = try await Registry(
+      settings: settings, identity: identity, keys: keys, store: store,
+      metrics: BackboneMetrics(factory: prometheus), clock: clock)
+    self.prometheus = prometheus
+    self.listeners = listeners
+    self.logger = logger
+    self.onListening = onListening
+  }
+
+  public func run() async throws {
+    var services: [any Service] = [Upkeep(registry: registry, interval: Self.upkeepInterval, logger: logger)]
+    for listener in listeners { services.append(try application(for: listener)) }
+    try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
+    try await registry.shutdown()
+  }
+
+  private func application(for listener: Listener) throws -> some ApplicationProtocol {
+    let plain = HTTPServerBuilder.http1(
+      configuration: .init(
+        idleTimeout: .seconds(60),
+        httpDecoderConfiguration: .init(
+          maxHeaderFieldSize: 8_192, maxHeaderListSize: 16_384, maxHeaderFieldCount: 100)))
+    let server = try listener.tls.map { try HTTPServerBuilder.tls(plain, tlsConfiguration: Self.tls($0)) }
+    let onListening = onListening
+    return Application(
+      router: RegistryRoutes(registry: registry, prometheus: prometheus).router(), server: server ?? plain,
+      configuration: ApplicationConfiguration(
+        address: .hostname(listener.host, port: listener.port),
+        availableConnectionsDelegate: MaximumAvailableConnections(Self.maximumConnections)),
+      onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
+      logger: logger)
+  }
+
+  private static func tls(_ files: TLSFiles) throws -> TLSConfiguration {
+    var configuration = TLSConfiguration.makeServerConfiguration(
+      certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificateFile).map { .certificate($0) },
+      privateKey: .privateKey(try NIOSSLPrivateKey(file: files.keyFile, format: .pem)))
+    configuration.minimumTLSVersion = .tlsv13
+    configuration.curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1]
+    return configuration
+  }
+}
+
+/// Prunes and refreshes every few seconds; a failure is logged and tried again.
+struct Upkeep: Service {
+  let registry: Registry
+  let interval: Duration
+  let logger: Logger
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      while !Task.isCancelled {
+        do { try await registry.maintain() } catch is CancellationError { return } catch {
+          logger.error("upkeep failed", metadata: ["reason": "\(error)"])
+        }
+        try? await Task.sleep(for: interval)
+      }
+    }
+  }
+}

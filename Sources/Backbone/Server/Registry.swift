@@ -1,0 +1,240 @@
+import BackboneAPI
+import Foundation
+import Logging
+import MeshCrypto
+import MeshWire
+import Metrics
+import Synchronization
+
+/// What a backbone does, whatever carries the requests: gathers facts, asks the rules, acts on the store.
+///
+/// Methods throw ``Refusal``, ``StoreFailure`` or `CancellationError`.
+final class Registry: Sendable {
+  /// A signed node list holds this long, and is signed anew every hour.
+  static let nodeListLife = Duration.seconds(86_400)
+  static let nodeListRenewal = Duration.seconds(3_600)
+  /// A record that keeps changing under our hands is given up on after so many tries.
+  static let publicationTries = 4
+
+  let settings: BackboneSettings
+  let metrics: BackboneMetrics
+  let clock: BackboneClock
+  private let identity: IdentityKey
+  private let rule: LoginRule
+  private let store: any Store
+  private let tokens: SessionTokens
+  private let challengeKey: [UInt8]
+  private let signatures: SignatureChecks
+  private let state: Mutex<State>
+
+  private struct State {
+    var loginRates: RateLimiter<IPAddress>
+    var peerRates: RateLimiter<KeyHash>
+    var revocations = Revocations()
+    var nodeList: [UInt8]
+    var nodeListSigned: WallTime
+  }
+
+  init(
+    settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: any Store,
+    metrics: BackboneMetrics, clock: BackboneClock, signatures: SignatureChecks = SignatureChecks()
+  ) async throws {
+    self.settings = settings
+    self.identity = identity
+    self.store = store
+    self.metrics = metrics
+    self.clock = clock
+    self.signatures = signatures
+    challengeKey = keys.challengeKey
+    rule = LoginRule(
+      region: settings.region, backbone: identity.keyHash, origins: settings.origins,
+      admission: settings.admission, challengeKey: keys.challengeKey)
+    tokens = await SessionTokens(
+      region: settings.region, issuer: identity.keyHash,
+      trustedIssuers: Set(settings.nodes.filter { $0.region == settings.region }.map(\.keyHash)), keys: keys)
+    let limits = settings.limits
+    let now = clock.wall()
+    state = Mutex(
+      State(
+        loginRates: RateLimiter(
+          perSecond: Double(limits.loginsPerMinute) / 60, burst: Double(limits.loginsPerMinute),
+          capacity: limits.tableSize),
+        peerRates: RateLimiter(
+          perSecond: Double(limits.requestsPerSecond), burst: Double(limits.requestsPerSecond * 5),
+          capacity: limits.tableSize),
+        nodeList: try Self.signedNodeList(settings.nodes, by: identity, now: now), nodeListSigned: now))
+    try await refreshRevocations()
+  }
+
+  /// A fresh challenge; nothing is remembered.
+  func challenge() -> ChallengeAnswer {
+    let challenge = LoginChallenge(
+      issuedAt: clock.wall(), random: secureRandomBytes(16), key: challengeKey)
+    return ChallengeAnswer(
+      challenge: challenge.bytes, timestamp: challenge.issued, expiresAt: challenge.expiry)
+  }
+
+  /// Checks a login and answers with a ``VerifyAnswer`` as JSON.
+  func logIn(_ request: VerifyRequest) async throws -> [UInt8] {
+    let now = clock.wall()
+    do {
+      return try await logIn(try rule.examine(request, now: now), now: now)
+    } catch let refusal as LoginRefusal {
+      metrics.loginRefusals[refusal]?.increment()
+      throw Refusal(refusal.problem)
+    }
+  }
+
+  private func logIn(_ pending: LoginRule.Pending, now: WallTime) async throws -> [UInt8] {
+    let holds = try await signatures.run {
+      pending.statement.isSigned(pending.signature, by: pending.publicKey)
+    }
+    let node = pending.statement.node
+    let wasAdmitted = holds && settings.admission == .invite ? try await store.wasAdmitted(node) : false
+    let grant = try rule.decide(pending, LoginRule.Facts(signatureHolds: holds, wasAdmitted: wasAdmitted))
+    var invite: InviteUse?
+    if case .redeemChallengeAndInvite(let secret) = grant {
+      invite = InviteUse(secretHash: Invite.hash(of: secret), node: node)
+    }
+    let challenge = pending.challenge
+    switch try await store.redeem(
+      challenge: challenge.random, expiry: challenge.expiry, invite: invite, now: now)
+    {
+    case .redeemed: break
+    case .challengeUsed: throw LoginRefusal.challengeUsed
+    case .inviteRefused: throw LoginRefusal.badInvite
+    }
+    let expiry = now + settings.tokenLife
+    let token = try await tokens.issue(for: node, id: secureRandomBytes(16).hex, now: now, expiry: expiry)
+    metrics.logins.increment()
+    return Self.answer(token: token, expiry: expiry, nodeList: state.withLock { $0.nodeList })
+  }
+
+  /// Written by hand, because the node list in it is most of its size and the same for all.
+  private static func answer(token: String, expiry: WallTime, nodeList: [UInt8]) -> [UInt8] {
+    let head = #"{"session_token":"\#(token)","expires_at":\#(expiry.secondsSinceEpoch),"#
+    return Array(head.utf8) + nodeList.dropFirst()
+  }
+
+  /// The session behind an `Authorization` field.
+  func session(authorization: String?) async throws -> Session {
+    do throws(TokenRefusal) {
+      guard let authorization, authorization.prefix(7).lowercased() == "bearer " else { throw .malformed }
+      let session = try await tokens.verify(String(authorization.dropFirst(7)), now: clock.wall())
+      guard !state.withLock({ $0.revocations.revoke(session) }) else { throw .revoked }
+      return session
+    } catch {
+      metrics.tokenRefusals[error]?.increment()
+      throw Refusal(.tokenRefused)
+    }
+  }
+
+  /// Stores a record, or finds it stored.
+  func publish(_ bundle: [UInt8], by publisher: KeyHash) async throws {
+    let unverified: UnverifiedPeerRecord
+    do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
+    guard unverified.claimedKeyHash == publisher else { throw refused(.notOwner) }
+    let now = clock.wall()
+    let verified = try await signatures.run {
+      Result { () throws(RecordRefusal) in try unverified.verified(at: now) }
+    }
+    let record: PeerRecord
+    do { record = try verified.get() } catch { throw refused(error) }
+    let fresh = StoredRecord(record)
+    for _ in 0..<Self.publicationTries {
+      let known = try await store.record(of: record.peerID)
+      switch PublicationRule.decide(record, publisher: publisher, known: known?.known) {
+      case .refuse(let kind): throw refused(kind)
+      case .unchanged:
+        metrics.recordsUnchanged.increment()
+        return
+      case .store:
+        guard try await store.put(fresh, replacing: known) else { continue }
+        metrics.recordsStored.increment()
+        return
+      }
+    }
+    throw Refusal(.overloaded, retryAfter: 1)
+  }
+
+  private func refused(_ refusal: RecordRefusal) -> Refusal {
+    metrics.recordRefusals.increment()
+    return Refusal(.recordRefused, detail: "\(refusal)")
+  }
+
+  private func refused(_ kind: Problem.Kind) -> Refusal {
+    metrics.recordRefusals.increment()
+    return Refusal(kind)
+  }
+
+  /// The bundle of a peer's record, as much of it as `asker` may see.
+  func lookUp(_ peer: PeerID, for asker: KeyHash) async throws -> [UInt8] {
+    guard let record = try await store.record(of: peer), !record.isTombstone, clock.wall() < record.expiry
+    else {
+      metrics.lookUpsMissed.increment()
+      throw Refusal(.peerNotFound)
+    }
+    metrics.lookUpsFound.increment()
+    return record.bundle(for: asker)
+  }
+
+  /// Counts a request without a token against its address's prefix.
+  func admit(from address: IPAddress?) throws {
+    let prefix = address?.limitPrefix ?? .v4(0)
+    let now = clock.monotonic()
+    try admit(state.withLock { $0.loginRates.secondsToWait(prefix, now: now) })
+  }
+
+  /// Counts a request with a token against its peer.
+  func admit(_ peer: KeyHash) throws {
+    let now = clock.monotonic()
+    try admit(state.withLock { $0.peerRates.secondsToWait(peer, now: now) })
+  }
+
+  private func admit(_ secondsToWait: Int?) throws {
+    guard let secondsToWait else { return }
+    metrics.rateLimited.increment()
+    throw Refusal(.rateLimited, retryAfter: min(secondsToWait, 60))
+  }
+
+  /// Throws unless requests can be served.
+  func checkReadiness() async throws { try await store.check() }
+
+  /// What has to be done every few seconds.
+  func maintain() async throws {
+    let now = clock.wall()
+    try await store.prune(now: now)
+    try await refreshRevocations()
+    for (table, rows) in try await store.sizes() { metrics.record(rows: rows, of: table) }
+    metrics.signaturesWaiting.record(signatures.waitingCount)
+    let signed = state.withLock { $0.nodeListSigned }
+    if now - signed >= Self.nodeListRenewal || now < signed {
+      let list = try Self.signedNodeList(settings.nodes, by: identity, now: now)
+      state.withLock {
+        $0.nodeList = list
+        $0.nodeListSigned = now
+      }
+    }
+  }
+
+  /// Reads revocations that another process may have added.
+  func refreshRevocations() async throws {
+    let revocations = try await store.revocations()
+    state.withLock { $0.revocations = revocations }
+  }
+
+  /// Ends the threads. Checks in flight finish first.
+  func shutdown() async throws { try await signatures.shutdown() }
+
+  private static func signedNodeList(
+    _ nodes: [BackboneNode], by identity: IdentityKey, now: WallTime
+  ) throws -> [UInt8] {
+    let list = BackboneNodeList(
+      issuer: identity.keyHash, issued: now, expiry: now + nodeListLife, nodes: nodes)
+    let signed = SignedNodes(
+      list, signature: try list.signed(by: identity), publicKey: identity.publicKey.bytes)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return [UInt8](try encoder.encode(signed))
+  }
+}

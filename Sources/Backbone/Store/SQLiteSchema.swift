@@ -1,0 +1,53 @@
+import GRDB
+
+/// The tables, made by numbered migrations that are never edited once released.
+enum SQLiteSchema {
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1 registry") { db in
+      // Blobs are raw bytes; times are seconds since 1970. Sequences are unsigned, stored by their bit pattern.
+      try db.execute(
+        sql: """
+          CREATE TABLE redeemed (
+            challenge BLOB PRIMARY KEY NOT NULL,
+            expiry INTEGER NOT NULL
+          ) WITHOUT ROWID;
+          CREATE INDEX redeemed_expiry ON redeemed (expiry);
+
+          CREATE TABLE invites (
+            secret_hash BLOB PRIMARY KEY NOT NULL,
+            expiry INTEGER NOT NULL,
+            used_by BLOB
+          ) WITHOUT ROWID;
+
+          CREATE TABLE admitted (
+            key_hash BLOB PRIMARY KEY NOT NULL
+          ) WITHOUT ROWID;
+
+          CREATE TABLE records (
+            peer_id BLOB PRIMARY KEY NOT NULL,
+            key_hash BLOB NOT NULL,
+            sequence INTEGER NOT NULL,
+            expiry INTEGER NOT NULL,
+            tombstone INTEGER NOT NULL,
+            body_digest BLOB NOT NULL,
+            public_bundle BLOB NOT NULL,
+            private_part BLOB
+          );
+          CREATE INDEX records_expiry ON records (expiry);
+
+          CREATE TABLE revoked_tokens (
+            token TEXT PRIMARY KEY NOT NULL,
+            expiry INTEGER NOT NULL
+          ) WITHOUT ROWID;
+
+          CREATE TABLE revoked_peers (
+            key_hash BLOB PRIMARY KEY NOT NULL,
+            before INTEGER NOT NULL,
+            expiry INTEGER NOT NULL
+          ) WITHOUT ROWID;
+          """)
+    }
+    return migrator
+  }
+}

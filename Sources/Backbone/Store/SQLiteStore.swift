@@ -1,0 +1,290 @@
+import Foundation
+import GRDB
+public import MeshWire
+import MeshCrypto
+import Synchronization
+
+/// The embedded store: one SQLite file in WAL mode, or memory.
+///
+/// In WAL mode with `synchronous = NORMAL` a crash of the program loses nothing, and a power cut loses at most
+/// the last moments: a node publishes again within the hour, and a challenge lives for a minute.
+public final class SQLiteStore: Sendable {
+  /// Bounds on rows.
+  public struct Bounds: Sendable {
+    public var records = 1_000_000
+    public var redeemed = 1_000_000
+    public var invites = 100_000
+    public var admitted = 1_000_000
+
+    public init() {}
+  }
+
+  /// A record is kept beyond its expiry for as long as an older one could still be valid, so that no older record
+  /// comes back after it.
+  static let afterlife = Duration.seconds(7_800)
+  /// Rows that one pruning deletes from a table, so that writers don't wait long.
+  static let pruningBatch = 10_000
+
+  private let database: any DatabaseWriter
+  /// The file, for messages.
+  private let name: String
+  private let bounds: Bounds
+  /// Rows as of the last pruning and the inserts since; an upper bound that costs no query.
+  private let counts: Mutex<[String: Int]>
+
+  /// Opens or makes the file; throws ``StoreFailure``, also for a file that isn't an intact database.
+  public convenience init(file: String, bounds: Bounds = Bounds()) throws {
+    var configuration = GRDB.Configuration()
+    configuration.maximumReaderCount = 4
+    configuration.busyMode = .timeout(5)
+    configuration.prepareDatabase { db in
+      try db.execute(sql: "PRAGMA synchronous = NORMAL")
+    }
+    try self.init(name: file, bounds: bounds) { try DatabasePool(path: file, configuration: configuration) }
+    _ = try? FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
+  }
+
+  /// A store that is gone with the process.
+  public convenience init(inMemory bounds: Bounds) throws {
+    try self.init(name: "memory", bounds: bounds) { try DatabaseQueue() }
+  }
+
+  private init(name: String, bounds: Bounds, open: () throws -> any DatabaseWriter) throws {
+    self.name = name
+    self.bounds = bounds
+    do {
+      let database = try open()
+      try SQLiteSchema.migrator.migrate(database)
+      let report = try database.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+      guard report == "ok" else { throw StoreFailure.damaged(name) }
+      self.database = database
+      counts = Mutex(try database.read { try Self.count($0) })
+    } catch {
+      throw Self.failure(error, name: name)
+    }
+  }
+
+  private static let tables = [
+    "redeemed", "invites", "admitted", "records", "revoked_tokens", "revoked_peers",
+  ]
+
+  private static func count(_ db: Database) throws -> [String: Int] {
+    var counts: [String: Int] = [:]
+    for table in tables { counts[table] = try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)") }
+    return counts
+  }
+
+  private func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    do { return try await database.read(body) } catch { throw Self.failure(error, name: name) }
+  }
+
+  private func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    do { return try await database.write(body) } catch { throw Self.failure(error, name: name) }
+  }
+
+  /// Refuses an insert into a table at its bound.
+  private func checkRoom(in table: String, bound: Int) throws {
+    guard counts.withLock({ $0[table, default: 0] }) < bound else {
+      throw StoreFailure.full(table: table, bound: bound)
+    }
+  }
+
+  private func countInsert(_ table: String) { counts.withLock { $0[table, default: 0] += 1 } }
+
+  private static func failure(_ error: any Error, name: String) -> any Error {
+    if error is StoreFailure || error is CancellationError { return error }
+    guard let error = error as? DatabaseError else {
+      return StoreFailure.unavailable("\(name): \(error)")
+    }
+    switch error.resultCode {
+    case .SQLITE_FULL: return StoreFailure.diskFull(name)
+    case .SQLITE_CORRUPT, .SQLITE_NOTADB: return StoreFailure.damaged(name)
+    case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY:
+      return StoreFailure.unavailable("\(name) cannot be opened for writing: check its directory and owner")
+    default: return StoreFailure.unavailable("\(name): \(error.message ?? "SQLite error \(error.resultCode)")")
+    }
+  }
+}
+
+extension SQLiteStore: Store {
+  public func redeem(
+    challenge: [UInt8], expiry: WallTime, invite: InviteUse?, now: WallTime
+  ) async throws -> Redemption {
+    try checkRoom(in: "redeemed", bound: bounds.redeemed)
+    if invite != nil { try checkRoom(in: "admitted", bound: bounds.admitted) }
+    let result = try await writeOrUndo { db in
+      let insert = try db.cachedStatement(
+        sql: "INSERT INTO redeemed (challenge, expiry) VALUES (?, ?) ON CONFLICT DO NOTHING")
+      try insert.execute(arguments: [Data(challenge), expiry.stored])
+      guard db.changesCount == 1 else { return .challengeUsed }
+      guard let invite else { return .redeemed }
+      try db.execute(
+        sql: "UPDATE invites SET used_by = ? WHERE secret_hash = ? AND used_by IS NULL AND expiry > ?",
+        arguments: [Data(invite.node.bytes), Data(invite.secretHash), now.stored])
+      guard db.changesCount == 1 else { return .inviteRefused }
+      try db.execute(
+        sql: "INSERT INTO admitted (key_hash) VALUES (?) ON CONFLICT DO NOTHING",
+        arguments: [Data(invite.node.bytes)])
+      return .redeemed
+    }
+    if result == .redeemed {
+      countInsert("redeemed")
+      if invite != nil { countInsert("admitted") }
+    }
+    return result
+  }
+
+  /// One transaction that is undone unless it redeemed.
+  private func writeOrUndo(_ body: @escaping @Sendable (Database) throws -> Redemption) async throws
+    -> Redemption
+  {
+    do {
+      return try await database.writeWithoutTransaction { db in
+        var result = Redemption.challengeUsed
+        try db.inTransaction(.immediate) {
+          result = try body(db)
+          return result == .redeemed ? .commit : .rollback
+        }
+        return result
+      }
+    } catch { throw Self.failure(error, name: name) }
+  }
+
+  public func wasAdmitted(_ node: KeyHash) async throws -> Bool {
+    try await read { db in
+      try Bool.fetchOne(
+        db, sql: "SELECT EXISTS (SELECT 1 FROM admitted WHERE key_hash = ?)", arguments: [Data(node.bytes)])
+        ?? false
+    }
+  }
+
+  public func addInvite(secretHash: [UInt8], expiry: WallTime) async throws {
+    try checkRoom(in: "invites", bound: bounds.invites)
+    try await write { db in
+      try db.execute(
+        sql: "INSERT INTO invites (secret_hash, expiry) VALUES (?, ?)",
+        arguments: [Data(secretHash), expiry.stored])
+    }
+    countInsert("invites")
+  }
+
+  public func record(of peer: PeerID) async throws -> StoredRecord? {
+    try await read { db in
+      let select = try db.cachedStatement(
+        sql: """
+          SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
+          FROM records WHERE peer_id = ?
+          """)
+      return try Row.fetchOne(select, arguments: [Data(peer.bytes)]).flatMap(StoredRecord.init(row:))
+    }
+  }
+
+  public func put(_ record: StoredRecord, replacing known: StoredRecord?) async throws -> Bool {
+    if known == nil { try checkRoom(in: "records", bound: bounds.records) }
+    let stored = try await write { db in
+      let arguments: StatementArguments = [
+        Data(record.keyHash.peerID.bytes), Data(record.keyHash.bytes),
+        Int64(bitPattern: record.sequence.value), record.expiry.stored, record.isTombstone,
+        Data(record.bodyDigest), Data(record.publicBundle), record.privatePart.map { Data($0) },
+      ]
+      guard let known else {
+        try db.execute(
+          sql: "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          arguments: arguments)
+        return db.changesCount == 1
+      }
+      try db.execute(
+        sql: """
+          UPDATE records SET (peer_id, key_hash, sequence, expiry, tombstone, body_digest, public_bundle,
+            private_part) = (?, ?, ?, ?, ?, ?, ?, ?)
+          WHERE peer_id = ? AND key_hash = ? AND sequence = ?
+          """,
+        arguments: arguments + [
+          Data(known.keyHash.peerID.bytes), Data(known.keyHash.bytes),
+          Int64(bitPattern: known.sequence.value),
+        ])
+      return db.changesCount == 1
+    }
+    if stored, known == nil { countInsert("records") }
+    return stored
+  }
+
+  public func revocations() async throws -> Revocations {
+    try await read { db in
+      var revocations = Revocations()
+      let limit = Revocations.maximumCount
+      let tokens = try String.fetchAll(db, sql: "SELECT token FROM revoked_tokens LIMIT ?", arguments: [limit])
+      revocations.tokens = Set(tokens)
+      let rows = try Row.fetchAll(
+        db, sql: "SELECT key_hash, before FROM revoked_peers LIMIT ?", arguments: [limit])
+      for row in rows {
+        guard let peer = KeyHash(row["key_hash"] as Data) else { continue }
+        revocations.peers[peer] = WallTime(stored: row["before"])
+      }
+      return revocations
+    }
+  }
+
+  public func revoke(token: String, until expiry: WallTime) async throws {
+    try checkRoom(in: "revoked_tokens", bound: Revocations.maximumCount)
+    try await write { db in
+      try db.execute(
+        sql: "INSERT INTO revoked_tokens (token, expiry) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        arguments: [token, expiry.stored])
+    }
+    countInsert("revoked_tokens")
+  }
+
+  public func revoke(tokensOf peer: KeyHash, before time: WallTime, until expiry: WallTime) async throws {
+    try checkRoom(in: "revoked_peers", bound: Revocations.maximumCount)
+    try await write { db in
+      try db.execute(
+        sql: """
+          INSERT INTO revoked_peers (key_hash, before, expiry) VALUES (?, ?, ?)
+          ON CONFLICT DO UPDATE SET before = excluded.before, expiry = excluded.expiry
+          """,
+        arguments: [Data(peer.bytes), time.stored, expiry.stored])
+    }
+    countInsert("revoked_peers")
+  }
+
+  public func prune(now: WallTime) async throws {
+    let old = now + .seconds(-Self.afterlife.components.seconds)
+    let fresh = try await write { db in
+      for (table, time) in [
+        ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now), ("revoked_peers", now),
+      ] {
+        let key = try db.primaryKey(table).columns[0]
+        try db.execute(
+          sql: "DELETE FROM \(table) WHERE \(key) IN (SELECT \(key) FROM \(table) WHERE expiry <= ? LIMIT ?)",
+          arguments: [time.stored, Self.pruningBatch])
+      }
+      return try Self.count(db)
+    }
+    counts.withLock { $0 = fresh }
+  }
+
+  public func check() async throws {
+    _ = try await read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_schema") }
+  }
+
+  public func sizes() async throws -> [String: Int] { counts.withLock { $0 } }
+}
+
+extension StoredRecord {
+  /// `nil` for a row that doesn't hold what it should: as good as absent.
+  init?(row: Row) {
+    guard let keyHash = KeyHash(row[0] as Data) else { return nil }
+    self.init(
+      keyHash: keyHash, sequence: SequenceNumber(UInt64(bitPattern: row[1])), expiry: WallTime(stored: row[2]),
+      isTombstone: row[3], bodyDigest: [UInt8](row[4] as Data), publicBundle: [UInt8](row[5] as Data),
+      privatePart: (row[6] as Data?).map { [UInt8]($0) })
+  }
+}
+
+extension WallTime {
+  /// Times beyond 292 billion years are cut.
+  var stored: Int64 { Int64(clamping: secondsSinceEpoch) }
+
+  init(stored: Int64) { self.init(secondsSinceEpoch: UInt64(clamping: stored)) }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Backbone
+import Foundation
+import Logging
+import MeshCrypto
+import Metrics
+import Observability
+import ServiceLifecycle
+
+/// Serves what a configuration file says.
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve", abstract: "Serve what the configuration file says (the default).")
+
+  @OptionGroup var file: ConfigurationOption
+
+  @Flag(help: "Check the configuration and exit.")
+  var checkConfig = false
+
+  func run() async throws {
+    let configuration = try file.load()
+    if checkConfig {
+      print("\(file.config): good")
+      return
+    }
+    let state = try StateDirectory(path: configuration.stateDirectory)
+    let identity = try state.identity()
+    let store = try SQLiteStore(file: state.registryFile, bounds: configuration.bounds)
+    let logger = Program.logger(level: configuration.logLevel)
+    logger.notice("starting", metadata: ["backbone_key": "\(identity.keyHash)"])
+    try await Program.run(
+      settings: configuration.settings, identity: identity, keys: try state.regionKeys(), store: store,
+      listeners: configuration.listeners, logger: logger)
+  }
+}
+
+/// `--config FILE`, for every command that needs the backbone's state.
+struct ConfigurationOption: ParsableArguments {
+  @Option(help: "The configuration file.")
+  var config: String
+
+  func load() throws -> BackboneConfiguration {
+    do { return try BackboneConfiguration(path: config) } catch {
+      throw ValidationError(error.description)
+    }
+  }
+}
+
+/// What every way of serving has in common.
+enum Program {
+  static func logger(level: BackboneConfiguration.LogLevel) -> Logger {
+    LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
+    var logger = Logger(label: "shadowmesh-backbone")
+    logger.logLevel = Logger.Level(rawValue: level.rawValue) ?? .info
+    return logger
+  }
+
+  static func run(
+    settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: SQLiteStore,
+    listeners: [BackboneService.Listener], logger: Logger,
+    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+  ) async throws {
+    let prometheus = PrometheusRegistry()
+    MetricsSystem.bootstrap(prometheus)
+    let service = try await BackboneService(
+      settings: settings, identity: identity, keys: keys, store: store, listeners: listeners,
+      prometheus: prometheus, logger: logger, onListening: onListening)
+    var group = ServiceGroupConfiguration(
+      services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    group.maximumGracefulShutdownDuration = .seconds(10)
+    try await ServiceGroup(configuration: group).run()
+    logger.notice("stopped")
+  }
+
+  /// Prints at once, also into a pipe.
+  static func say(_ text: String) {
+    FileHandle.standardOutput.write(Data((text + "\n").utf8))
+  }
+}
