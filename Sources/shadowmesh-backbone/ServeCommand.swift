@@ -6,6 +6,7 @@ import MeshCrypto
 import Metrics
 import Observability
 import ServiceLifecycle
+import UnixSignals
 
 /// Serves what a configuration file says.
 struct ServeCommand: AsyncParsableCommand {
@@ -41,7 +42,7 @@ struct ConfigurationOption: ParsableArguments {
 
   func load() throws -> BackboneConfiguration {
     do { return try BackboneConfiguration(path: config) } catch {
-      throw ValidationError(error.description)
+      throw ValidationError("\(error)")
     }
   }
 }

@@ -1,6 +1,6 @@
 import BackboneAPI
 import Foundation
-public import MeshCrypto
+import MeshCrypto
 import MeshWire
 public import StrictConfiguration
 

@@ -41,7 +41,8 @@ public struct StateDirectory: Sendable {
     guard let line = String(data: text, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines),
       let seed = [UInt8](hex: line), let key = try? IdentityKey(seed: seed)
     else {
-      throw StateFileError(path: file, problem: "is not a key of 64 hexadecimal digits: restore it from a backup")
+      throw StateFileError(
+        path: file, problem: "is not a key of 64 hexadecimal digits: restore it from a backup")
     }
     return key
   }
@@ -55,7 +56,8 @@ public struct StateDirectory: Sendable {
       return keys
     }
     guard let keys = RegionKeys(encoded: data) else {
-      throw StateFileError(path: file, problem: "is damaged: restore it, or move it away and have all nodes log in anew")
+      throw StateFileError(
+        path: file, problem: "is damaged: restore it, or move it away and have all nodes log in anew")
     }
     return keys
   }
@@ -67,8 +69,10 @@ public struct StateDirectory: Sendable {
     let fresh = file + ".new"
     try? FileManager.default.removeItem(atPath: fresh)
     try Self.create(fresh, try rotated.encoded)
-    _ = try FileManager.default.replaceItemAt(
-      URL(fileURLWithPath: file), withItemAt: URL(fileURLWithPath: fresh))
+    // rename(2) replaces in one step; FileManager has nothing on Linux that does.
+    guard unsafe rename(fresh, file) == 0 else {
+      throw StateFileError(path: file, problem: "cannot be replaced")
+    }
   }
 
   /// `nil` when there is no such file; refuses one that others may read.

@@ -1,10 +1,11 @@
 import MeshCrypto
 import MeshWire
 
-/// A stateless login challenge: time 8, random 16, HMAC-SHA-256 32 over both under the region's challenge key.
+/// A stateless login challenge: time 8, random 16, HMAC-SHA-256 32 over both under the region's challenge
+/// key.
 ///
-/// Nothing is stored when one is issued, so asking for challenges costs a backbone no memory. Any backbone of the
-/// region accepts it; that it is used once is the store's part.
+/// Nothing is stored when one is issued, so asking for challenges costs a backbone no memory. Any backbone of
+/// the region accepts it; that it is used once is the store's part.
 struct LoginChallenge: Hashable, Sendable {
   static let size = 56
   /// How long one may be answered.

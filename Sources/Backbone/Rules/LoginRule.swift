@@ -58,7 +58,8 @@ struct LoginRule: Sendable {
     let wasAdmitted: Bool
   }
 
-  /// What to do about a login that is granted as far as the facts go: the store decides on the rest atomically.
+  /// What to do about a login that is granted as far as the facts go: the store decides on the rest
+  /// atomically.
   enum Grant: Hashable, Sendable {
     case redeemChallenge
     /// Only together with an invite whose secret is this one.
@@ -72,7 +73,8 @@ struct LoginRule: Sendable {
     }
     guard let publicKey = IdentityPublicKey(request.publicKey) else { throw .badKey }
     guard publicKey.keyHash.peerID == request.peerID else { throw .wrongPeerID }
-    guard let audience = origins.first(where: { request.audience == nil || $0.description == request.audience })
+    guard
+      let audience = origins.first(where: { request.audience == nil || $0.description == request.audience })
     else { throw .foreignAudience }
     let statement = LoginStatement(
       audience: audience, region: region, backbone: backbone, challenge: request.challenge,

@@ -2,9 +2,9 @@ import MeshWire
 
 /// Token buckets by key, in a table of bounded size.
 ///
-/// When the table is full, buckets that have filled up again are forgotten (they would admit anyway). When all are
-/// in use, newcomers share one more bucket: an attacker with many addresses slows other newcomers down, and costs
-/// no memory.
+/// When the table is full, buckets that have filled up again are forgotten (they would admit anyway). When
+/// all are in use, newcomers share one more bucket: an attacker with many addresses slows other newcomers
+/// down, and costs no memory.
 struct RateLimiter<Key: Hashable & Sendable>: Sendable {
   private struct Bucket {
     var level: Double
@@ -30,7 +30,8 @@ struct RateLimiter<Key: Hashable & Sendable>: Sendable {
 
   var count: Int { buckets.count }
 
-  /// Takes one from the key's bucket. `nil` when it may go on; otherwise how many seconds to wait, at least 1.
+  /// Takes one from the key's bucket. `nil` when it may go on; otherwise how many seconds to wait, at least
+  /// 1.
   mutating func secondsToWait(_ key: Key, now: Instant) -> Int? {
     if buckets[key] == nil, buckets.count >= capacity {
       sweep(now: now)

@@ -119,7 +119,9 @@ public enum OpenAPIDocument {
             "operationId": "metrics",
             "summary": "Prometheus text format 0.0.4",
             "responses": {
-              "200": {"description": "Every metric", "content": {"text/plain": {"schema": {"type": "string"}}}}
+              "200": {
+                "description": "Every metric", "content": {"text/plain": {"schema": {"type": "string"}}}
+              }
             }
           }
         },

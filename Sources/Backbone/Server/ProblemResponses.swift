@@ -14,7 +14,8 @@ struct ProblemResponses: RouterMiddleware {
   let metrics: BackboneMetrics
 
   func handle(
-    _ request: Request, context: HTTPContext, next: @concurrent (Request, HTTPContext) async throws -> Response
+    _ request: Request, context: HTTPContext,
+    next: @concurrent (Request, HTTPContext) async throws -> Response
   ) async throws -> Response {
     let start = ContinuousClock.now
     var response: Response

@@ -5,7 +5,8 @@ enum SQLiteSchema {
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1 registry") { db in
-      // Blobs are raw bytes; times are seconds since 1970. Sequences are unsigned, stored by their bit pattern.
+      // Blobs are raw bytes; times are seconds since 1970. Sequences are unsigned, stored by their bit
+      // pattern.
       try db.execute(
         sql: """
           CREATE TABLE redeemed (

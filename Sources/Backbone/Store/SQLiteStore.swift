@@ -1,13 +1,13 @@
 import Foundation
 import GRDB
-public import MeshWire
 import MeshCrypto
+public import MeshWire
 import Synchronization
 
 /// The embedded store: one SQLite file in WAL mode, or memory.
 ///
-/// In WAL mode with `synchronous = NORMAL` a crash of the program loses nothing, and a power cut loses at most
-/// the last moments: a node publishes again within the hour, and a challenge lives for a minute.
+/// In WAL mode with `synchronous = NORMAL` a crash of the program loses nothing, and a power cut loses at
+/// most the last moments: a node publishes again within the hour, and a challenge lives for a minute.
 public final class SQLiteStore: Sendable {
   /// Bounds on rows.
   public struct Bounds: Sendable {
@@ -19,8 +19,8 @@ public final class SQLiteStore: Sendable {
     public init() {}
   }
 
-  /// A record is kept beyond its expiry for as long as an older one could still be valid, so that no older record
-  /// comes back after it.
+  /// A record is kept beyond its expiry for as long as an older one could still be valid, so that no older
+  /// record comes back after it.
   static let afterlife = Duration.seconds(7_800)
   /// Rows that one pruning deletes from a table, so that writers don't wait long.
   static let pruningBatch = 10_000
@@ -91,7 +91,7 @@ public final class SQLiteStore: Sendable {
 
   private func countInsert(_ table: String) { counts.withLock { $0[table, default: 0] += 1 } }
 
-  private static func failure(_ error: any Error, name: String) -> any Error {
+  static func failure(_ error: any Error, name: String) -> any Error {
     if error is StoreFailure || error is CancellationError { return error }
     guard let error = error as? DatabaseError else {
       return StoreFailure.unavailable("\(name): \(error)")
@@ -101,7 +101,8 @@ public final class SQLiteStore: Sendable {
     case .SQLITE_CORRUPT, .SQLITE_NOTADB: return StoreFailure.damaged(name)
     case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY:
       return StoreFailure.unavailable("\(name) cannot be opened for writing: check its directory and owner")
-    default: return StoreFailure.unavailable("\(name): \(error.message ?? "SQLite error \(error.resultCode)")")
+    default:
+      return StoreFailure.unavailable("\(name): \(error.message ?? "SQLite error \(error.resultCode)")")
     }
   }
 }
@@ -213,7 +214,8 @@ extension SQLiteStore: Store {
     try await read { db in
       var revocations = Revocations()
       let limit = Revocations.maximumCount
-      let tokens = try String.fetchAll(db, sql: "SELECT token FROM revoked_tokens LIMIT ?", arguments: [limit])
+      let tokens = try String.fetchAll(
+        db, sql: "SELECT token FROM revoked_tokens LIMIT ?", arguments: [limit])
       revocations.tokens = Set(tokens)
       let rows = try Row.fetchAll(
         db, sql: "SELECT key_hash, before FROM revoked_peers LIMIT ?", arguments: [limit])
@@ -252,7 +254,8 @@ extension SQLiteStore: Store {
     let old = now + .seconds(-Self.afterlife.components.seconds)
     let fresh = try await write { db in
       for (table, time) in [
-        ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now), ("revoked_peers", now),
+        ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now),
+        ("revoked_peers", now),
       ] {
         let key = try db.primaryKey(table).columns[0]
         try db.execute(
@@ -276,7 +279,8 @@ extension StoredRecord {
   init?(row: Row) {
     guard let keyHash = KeyHash(row[0] as Data) else { return nil }
     self.init(
-      keyHash: keyHash, sequence: SequenceNumber(UInt64(bitPattern: row[1])), expiry: WallTime(stored: row[2]),
+      keyHash: keyHash, sequence: SequenceNumber(UInt64(bitPattern: row[1])),
+      expiry: WallTime(stored: row[2]),
       isTombstone: row[3], bodyDigest: [UInt8](row[4] as Data), publicBundle: [UInt8](row[5] as Data),
       privatePart: (row[6] as Data?).map { [UInt8]($0) })
   }

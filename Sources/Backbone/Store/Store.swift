@@ -44,8 +44,8 @@ public struct StoredRecord: Hashable, Sendable {
       keyHash: keyHash, sequence: sequence, bodyDigest: bodyDigest, hasPrivatePart: privatePart != nil)
   }
 
-  /// The bundle as `asker` may see it: whole for the owner and those whom the owner admitted, else without the
-  /// private part.
+  /// The bundle as `asker` may see it: whole for the owner and those whom the owner admitted, else without
+  /// the private part.
   func bundle(for asker: KeyHash) -> [UInt8] {
     guard let privatePart, asker == keyHash || admits(asker, privatePart) else { return publicBundle }
     var writer = ByteWriter(reserving: publicBundle.count + privatePart.count)
@@ -97,7 +97,8 @@ public enum StoreFailure: Error, Hashable, Sendable, CustomStringConvertible {
 /// Every method throws ``StoreFailure``. Every table is bounded.
 public protocol Store: Sendable {
   /// Redeems a challenge, and with it an invite if there is one: all in one atomic step, and only once.
-  func redeem(challenge: [UInt8], expiry: WallTime, invite: InviteUse?, now: WallTime) async throws -> Redemption
+  func redeem(challenge: [UInt8], expiry: WallTime, invite: InviteUse?, now: WallTime) async throws
+    -> Redemption
   /// Whether an invite has admitted this node.
   func wasAdmitted(_ node: KeyHash) async throws -> Bool
   /// Keeps an invite until it is used or expires.

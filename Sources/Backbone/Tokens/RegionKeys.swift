@@ -4,8 +4,8 @@ import MeshWire
 
 /// The secrets that all backbones of a region share: the key of challenges, and one or two keys of tokens.
 ///
-/// The first token key signs; every one verifies. To rotate, put a new key first, and drop the old one when the last
-/// token signed with it has expired.
+/// The first token key signs; every one verifies. To rotate, put a new key first, and drop the old one when
+/// the last token signed with it has expired.
 public struct RegionKeys: Sendable {
   /// A token key lives through at most one rotation.
   public static let maximumTokenKeys = 2

@@ -9,8 +9,8 @@ import NIOSSL
 
 /// A node's side of the backbone's HTTP API. Holds connections; call ``shutdown()`` before letting go of it.
 ///
-/// Every method throws ``BackboneClientError``. No answer is trusted for who it comes from: the login statement
-/// and the node list bind to the configured `backbone_key`, and records come back unverified.
+/// Every method throws ``BackboneClientError``. No answer is trusted for who it comes from: the login
+/// statement and the node list bind to the configured `backbone_key`, and records come back unverified.
 public struct BackboneClient: Sendable {
   /// How long one request may take in all.
   static let requestTime = TimeAmount.seconds(15)
@@ -81,8 +81,8 @@ public struct BackboneClient: Sendable {
     try await publish(tombstone, token: token)
   }
 
-  /// The record that the backbone has of a peer, not verified yet; `nil` when it has none. Whoever calls verifies
-  /// it, and that its KeyHash belongs to the PeerID asked for.
+  /// The record that the backbone has of a peer, not verified yet; `nil` when it has none. Whoever calls
+  /// verifies it, and that its KeyHash belongs to the PeerID asked for.
   public func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord? {
     let message: RecordMessage
     do {

@@ -1,0 +1,84 @@
+import BackboneAPI
+import Foundation
+import MeshCrypto
+import MeshWire
+import Observability
+import Testing
+
+@testable import Backbone
+
+@Suite("Registry") struct RegistryTests {
+  private func registry(
+    _ store: SQLiteStore, _ clock: TestClock, signatures: SignatureChecks = SignatureChecks()
+  ) async throws -> Registry {
+    try await Registry(
+      settings: Fixture.settings(), identity: Fixture.backboneKey, keys: RegionKeys(), store: store,
+      metrics: BackboneMetrics(factory: PrometheusRegistry()), clock: clock.clock, signatures: signatures)
+  }
+
+  private func request(for challenge: ChallengeAnswer) throws -> VerifyRequest {
+    let bytes = try #require([UInt8](hex: challenge.challenge))
+    let statement = LoginStatement(
+      audience: Fixture.origin, region: Fixture.region, backbone: Fixture.backboneKey.keyHash,
+      challenge: bytes, node: Fixture.alice.keyHash)
+    return VerifyRequest(
+      peerID: Fixture.alice.keyHash.peerID, challenge: bytes,
+      signature: try statement.signed(by: Fixture.alice), publicKey: Fixture.alice.publicKey.bytes,
+      audience: nil, invite: nil)
+  }
+
+  @Test func `a revoked token, and a peer's tokens of before, stop counting`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let clock = TestClock()
+    let registry = try await registry(store, clock)
+    let answer = try await registry.logIn(try request(for: registry.challenge()))
+    let token = try answer.decoded(VerifyAnswer.self).sessionToken
+    let session = try await registry.session(authorization: "Bearer \(token)")
+    #expect(session.peer == Fixture.alice.keyHash)
+    let until = clock.now + .seconds(86_400)
+
+    try await store.revoke(token: session.tokenID, until: until)
+    try await registry.maintain()
+    await #expect(throws: Refusal(.tokenRefused)) {
+      try await registry.session(authorization: "Bearer \(token)")
+    }
+
+    let second = try await registry.logIn(try request(for: registry.challenge()))
+    let secondToken = try second.decoded(VerifyAnswer.self).sessionToken
+    _ = try await registry.session(authorization: "Bearer \(secondToken)")
+    try await store.revoke(
+      tokensOf: Fixture.alice.keyHash, before: clock.now + .seconds(1), until: until)
+    try await registry.maintain()
+    await #expect(throws: Refusal(.tokenRefused)) {
+      try await registry.session(authorization: "Bearer \(secondToken)")
+    }
+    try await registry.shutdown()
+  }
+
+  @Test func `more signatures than may wait are turned away, with a time to come back`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let registry = try await registry(store, TestClock(), signatures: SignatureChecks(limit: 0))
+    let request = try request(for: registry.challenge())
+    await #expect(throws: Refusal(.overloaded, retryAfter: 1)) { try await registry.logIn(request) }
+    try await registry.shutdown()
+  }
+
+  @Test func `the node list is signed anew before it expires`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let clock = TestClock()
+    let registry = try await registry(store, clock)
+    clock.advance(by: 90_000)
+    try await registry.maintain()
+    let answer = try await registry.logIn(try request(for: registry.challenge())).decoded(VerifyAnswer.self)
+    #expect(
+      answer.nodes.verified(from: Fixture.backboneKey.keyHash, now: clock.now, tolerance: .seconds(1))
+        == Fixture.settings().nodes)
+    try await registry.shutdown()
+  }
+}
+
+extension [UInt8] {
+  fileprivate func decoded<Message: Decodable>(_ type: Message.Type) throws -> Message {
+    try JSONDecoder().decode(type, from: Data(self))
+  }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import GRDB
+import MeshCrypto
+import MeshWire
+import Testing
+
+@testable import Backbone
+
+@Suite("SQLite store") struct SQLiteStoreTests {
+  let now = Fixture.now
+
+  private func withStore(
+    _ bounds: SQLiteStore.Bounds = SQLiteStore.Bounds(), _ body: (SQLiteStore) async throws -> Void
+  ) async throws {
+    try await Fixture.withDirectory { directory in
+      try await body(try SQLiteStore(file: directory + "/registry.sqlite", bounds: bounds))
+    }
+  }
+
+  @Test func `a challenge is redeemed once, also when sixteen try at the same time`() async throws {
+    try await withStore { store in
+      let challenge = [UInt8](repeating: 1, count: 16)
+      let expiry = now + .seconds(60)
+      let redeemed = try await withThrowingTaskGroup(of: Redemption.self) { tasks in
+        for _ in 0..<16 {
+          tasks.addTask {
+            try await store.redeem(challenge: challenge, expiry: expiry, invite: nil, now: now)
+          }
+        }
+        return try await tasks.reduce(into: 0) { $0 += $1 == .redeemed ? 1 : 0 }
+      }
+      #expect(redeemed == 1)
+      try await store.prune(now: now + .seconds(59))
+      #expect(
+        try await store.redeem(challenge: challenge, expiry: expiry, invite: nil, now: now) == .challengeUsed)
+    }
+  }
+
+  @Test func `an invite admits one node, once, in time, and a failure uses nothing up`() async throws {
+    try await withStore { store in
+      let invite = try await Invite.create(expiry: now + .seconds(60), in: store)
+      func redeem(_ challenge: UInt8, _ secret: String, at time: WallTime) async throws -> Redemption {
+        try await store.redeem(
+          challenge: Array(repeating: challenge, count: 16), expiry: time + .seconds(60),
+          invite: InviteUse(secretHash: Invite.hash(of: secret), node: Fixture.alice.keyHash), now: time)
+      }
+      #expect(try await redeem(1, "wrong", at: now) == .inviteRefused)
+      #expect(try await redeem(1, invite.secret, at: now + .seconds(60)) == .inviteRefused)
+      #expect(try await store.wasAdmitted(Fixture.alice.keyHash) == false)
+      #expect(try await redeem(1, invite.secret, at: now) == .redeemed)
+      #expect(try await store.wasAdmitted(Fixture.alice.keyHash))
+      #expect(try await redeem(2, invite.secret, at: now) == .inviteRefused)
+    }
+  }
+
+  @Test func `a record is replaced only if it still is the one that was seen`() async throws {
+    try await withStore { store in
+      let first = StoredRecord(try Fixture.record(of: Fixture.alice, admitted: [Fixture.bob.keyHash]))
+      let second = StoredRecord(try Fixture.record(of: Fixture.alice, sequence: .max))
+      #expect(try await store.put(first, replacing: nil))
+      #expect(try await store.put(second, replacing: nil) == false)
+      #expect(try await store.record(of: first.keyHash.peerID) == first)
+      #expect(try await store.put(second, replacing: first))
+      #expect(try await store.put(second, replacing: first) == false)
+      #expect(try await store.record(of: first.keyHash.peerID) == second)
+    }
+  }
+
+  @Test func `a record outlives its expiry until no older one can be valid`() async throws {
+    try await withStore { store in
+      let record = StoredRecord(try Fixture.record(of: Fixture.alice, kind: .tombstone))
+      _ = try await store.put(record, replacing: nil)
+      try await store.prune(now: record.expiry + .seconds(7_799))
+      #expect(try await store.record(of: record.keyHash.peerID) == record)
+      try await store.prune(now: record.expiry + .seconds(7_800))
+      #expect(try await store.record(of: record.keyHash.peerID) == nil)
+    }
+  }
+
+  @Test func `a full table refuses, and has room again after pruning`() async throws {
+    var bounds = SQLiteStore.Bounds()
+    bounds.redeemed = 2
+    try await withStore(bounds) { store in
+      func redeem(_ number: UInt8) async throws -> Redemption {
+        try await store.redeem(
+          challenge: [number], expiry: now + .seconds(60), invite: nil, now: now)
+      }
+      #expect(try await redeem(1) == .redeemed)
+      #expect(try await redeem(2) == .redeemed)
+      await #expect(throws: StoreFailure.full(table: "redeemed", bound: 2)) { try await redeem(3) }
+      try await store.prune(now: now + .seconds(60))
+      #expect(try await redeem(3) == .redeemed)
+    }
+  }
+
+  @Test func `what is stored is there after a restart`() async throws {
+    try await Fixture.withDirectory { directory in
+      let file = directory + "/registry.sqlite"
+      let record = StoredRecord(try Fixture.record(of: Fixture.alice))
+      _ = try await SQLiteStore(file: file).put(record, replacing: nil)
+      try await SQLiteStore(file: file).revoke(token: "one", until: now)
+      let reopened = try SQLiteStore(file: file)
+      #expect(try await reopened.record(of: record.keyHash.peerID) == record)
+      #expect(try await reopened.revocations().tokens == ["one"])
+    }
+  }
+
+  @Test func `a damaged file is named, and left as it is`() async throws {
+    try await Fixture.withDirectory { directory in
+      let file = directory + "/registry.sqlite"
+      let content = Data(repeating: 0x5a, count: 8_192)
+      try content.write(to: URL(fileURLWithPath: file))
+      #expect(throws: StoreFailure.damaged(file)) { try SQLiteStore(file: file) }
+      #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == content)
+    }
+  }
+
+  @Test func `a full disk is told apart`() {
+    let error = SQLiteStore.failure(DatabaseError(resultCode: .SQLITE_FULL), name: "x")
+    #expect(error as? StoreFailure == .diskFull("x"))
+  }
+}
