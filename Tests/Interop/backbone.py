@@ -1,9 +1,10 @@
-"""`shadowmesh-backbone dev` as a child process on a loopback port of its own."""
+"""`shadowmesh-backbone` as a child process on a loopback port of its own."""
 
 from __future__ import annotations
 
 import re
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -20,39 +21,39 @@ def free_port() -> int:
 
 
 class RunningBackbone:
-    """What a node is configured with: `url`, `region` and `key_hash`, as the program prints them."""
+    """What a node is configured with: `url`, `region`, `key_hash` (printed by the program) and `ca_file`."""
 
-    def __init__(self, program: Path, directory: Path):
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(
+        self, program: Path, directory: Path, arguments: list[str], url: str, region: str,
+        ca_file: Path | None = None,
+    ):
+        self.program, self.url, self.region, self.ca_file = program, url, region, ca_file
         self._log = directory / "backbone.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program, "dev", "--port", str(port), "--region", "interop"], cwd=directory,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                [program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT)
         self._wait_until_ready()
-        self.key_hash = bytes.fromhex(self._printed("backbone_key", "[0-9a-f]{64}"))
-        self.region = self._printed("region", "[a-z0-9_-]+")
+        match = re.search(r'backbone_key[:=]\s*"?([0-9a-f]{64})', self.log)
+        assert match, f"the backbone did not print its key:\n{self.log}"
+        self.key_hash = bytes.fromhex(match[1])
 
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
     def _wait_until_ready(self) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        context = ssl.create_default_context(cafile=self.ca_file)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
         deadline = time.monotonic() + STARTS_WITHIN
         while True:
             try:
                 opener.open(self.url + "/ready", timeout=1).close()
                 return
-            except (urllib.error.URLError, OSError):
+            except OSError:
                 assert self.process.poll() is None and time.monotonic() < deadline, self.log
                 time.sleep(0.05)
-
-    def _printed(self, key: str, pattern: str) -> str:
-        match = re.search(rf'{key}[:=]\s*"?({pattern})', self.log)
-        assert match, f"the backbone did not print its {key}:\n{self.log}"
-        return match.group(1)
 
     def close(self) -> int:
         self.process.terminate()
@@ -60,3 +61,10 @@ class RunningBackbone:
             return self.process.wait(10)
         finally:
             self.process.kill()
+
+
+def dev(program: Path, directory: Path) -> RunningBackbone:
+    """`dev`: plain HTTP, open admission, nothing kept."""
+    port = free_port()
+    arguments = ["dev", "--port", str(port), "--region", "interop"]
+    return RunningBackbone(program, directory, arguments, f"http://127.0.0.1:{port}", "interop")

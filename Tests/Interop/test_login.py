@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backbone import RunningBackbone
+from backbone import RunningBackbone, dev
 from conftest import ROOT, swift_program
 from shadowmesh_peer import keys, login, records
 from shadowmesh_peer.login import Backbone, Problem
@@ -21,10 +21,9 @@ HOUR = 3_600
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory) -> Iterator[RunningBackbone]:
-    program = swift_program("shadowmesh-backbone")
-    backbone = RunningBackbone(program, tmp_path_factory.mktemp("backbone"))
-    yield backbone
-    assert backbone.close() == 0, backbone.log
+    running = dev(swift_program("shadowmesh-backbone"), tmp_path_factory.mktemp("backbone"))
+    yield running
+    assert running.close() == 0, running.log
 
 
 @pytest.fixture

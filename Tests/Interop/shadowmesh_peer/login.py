@@ -6,6 +6,8 @@ import base64
 import hashlib
 import ipaddress
 import json
+import os
+import ssl
 import struct
 import time
 import urllib.error
@@ -73,11 +75,16 @@ def nodes_statement(backbone: bytes, issued: int, expires: int, nodes: list[dict
 class Backbone:
     """A client of one backbone. `backbone_key` is its KeyHash, from the configuration, never an answer."""
 
-    def __init__(self, url: str, region: str, backbone_key: bytes, identity: keys.Identity):
+    def __init__(
+        self, url: str, region: str, backbone_key: bytes, identity: keys.Identity, *,
+        ca_file: os.PathLike[str] | None = None,
+    ):
         self.url, self.region = url.rstrip("/"), region
         self.backbone_key, self.identity = backbone_key, identity
         self.token: str | None = None
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        context = ssl.create_default_context(cafile=ca_file)
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
     def request(self, method: str, path: str, document: Any = None, token: str | None = None) -> Answer:
         body = None if document is None else json.dumps(document).encode()
@@ -114,9 +121,10 @@ class Backbone:
     def verify(self, document: dict[str, Any]) -> dict[str, Any]:
         return self.request("POST", "/api/auth/verify", document).document
 
-    def log_in(self) -> dict[str, Any]:
+    def log_in(self, invite: str | None = None) -> dict[str, Any]:
         """The answer, checked; the token is kept for the registry."""
-        answer = self.verify(self.login_document(self.challenge()))
+        document = self.login_document(self.challenge())
+        answer = self.verify(document if invite is None else document | {"invite": invite})
         self.check_nodes(answer)
         self.token = answer["session_token"]
         return answer
