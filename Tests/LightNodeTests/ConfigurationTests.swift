@@ -41,7 +41,7 @@ struct ConfigurationTests {
     #expect(allowed.mode == .lightnode)
     #expect(allowed.peerIDFile == "/var/lib/shadowmesh/peer_id.txt")
     #expect(allowed.backboneURL == "http://mock-backbone.local:8080")
-    #expect(allowed.region == "asia_pacific")
+    #expect(allowed.region.name == "asia_pacific")
     #expect(allowed.serviceType == .private)
     #expect(allowed.listenPort == 8_443)
     let flags = [("allow_plain_http", ["true"])].map { (key: $0.0, values: $0.1) }
@@ -108,7 +108,7 @@ struct ConfigurationTests {
     let configuration = try load("listen_port: 9000\nregion: europe", flags: port)
     #expect(configuration.listenPort == 9_001)
     #expect(configuration.endpoints.count == 2)
-    #expect(configuration.region == "europe")
+    #expect(configuration.region.name == "europe")
     let error = try refusal("region: europe", flags: [(key: "listen_port", values: ["0"])])
     #expect(error?.file == "command line")
     #expect(error?.key == "listen_port")

@@ -40,13 +40,14 @@ extension LightNodeConfiguration {
       }
     return [
       ("mode", mode.rawValue), ("peer_id_file", peerIDFile), ("backbone_url", backboneURL ?? ""),
-      ("region", region), ("service_type", serviceType.rawValue), ("state_directory", stateDirectory),
+      ("region", region.name), ("service_type", serviceType.rawValue), ("state_directory", stateDirectory),
       ("listen_port", "\(listenPort)"),
       ("endpoints", endpoints.map(\.description).joined(separator: " ")),
       ("backbone_key", backboneKey?.description ?? ""), ("backbone_ca_file", backboneCAFile ?? ""),
       ("allow_plain_http", "\(allowPlainHTTP)"), ("tun_name", tunName), ("mtu", "\(mtu)"),
       ("control_socket", controlSocket), ("control_group", controlGroup), ("metrics_listen", metrics),
       ("log_level", logLevel.rawValue), ("relay_offer_mbps", "\(relayOfferMbps)"),
+      ("permit_loopback", "\(permitLoopback)"), ("backbone_invite_file", backboneInviteFile ?? ""),
       ("passphrase_file", passphraseFile ?? ""),
     ]
   }

@@ -1,3 +1,4 @@
+import MeshCrypto
 import MeshWire
 public import StrictConfiguration
 
@@ -64,16 +65,18 @@ extension LightNodeConfiguration {
         BackboneAddress($0)?.text
       } ?? backboneURL
     region =
-      try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: Self.regionName) ?? region
+      try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: { Region($0) }) ?? region
     serviceType = try file.choice("service_type", of: ServiceType.self) ?? serviceType
     stateDirectory = try file.path("state_directory") ?? stateDirectory
     listenPort = try file.integer("listen_port", in: 1...65_535) ?? listenPort
+    permitLoopback = try file.boolean("permit_loopback") ?? permitLoopback
+    let permitsLoopback = permitLoopback
     endpoints =
       try file.values(
         "endpoints", upTo: 8,
         expected: "an address and port that others can dial, like 203.0.113.7:8443 or "
           + "[2001:db8::7]:8443"
-      ) { text in Endpoint(text).flatMap { $0.isDialable ? $0 : nil } } ?? endpoints
+      ) { Self.endpoint($0, permitsLoopback: permitsLoopback) } ?? endpoints
     backboneKey =
       try file.value("backbone_key", expected: "a KeyHash of 64 hexadecimal digits") { KeyHash(hex: $0) }
       ?? backboneKey
@@ -96,6 +99,7 @@ extension LightNodeConfiguration {
       } ?? metricsListener
     logLevel = try file.choice("log_level", of: LogLevel.self) ?? logLevel
     relayOfferMbps = try file.integer("relay_offer_mbps", in: 0...100_000) ?? relayOfferMbps
+    backboneInviteFile = try file.path("backbone_invite_file") ?? backboneInviteFile
     passphraseFile = try file.path("passphrase_file") ?? passphraseFile
   }
 
@@ -116,11 +120,10 @@ extension LightNodeConfiguration {
     }
   }
 
-  private static func regionName(_ text: String) -> String? {
-    let valid = text.utf8.allSatisfy {
-      (97...122).contains($0) || (48...57).contains($0) || $0 == 95 || $0 == 45
+  private static func endpoint(_ text: String, permitsLoopback: Bool) -> Endpoint? {
+    Endpoint(text).flatMap {
+      $0.isDialable || (permitsLoopback && $0.address.isLoopback && $0.port != 0) ? $0 : nil
     }
-    return valid && (1...32).contains(text.utf8.count) ? text : nil
   }
 
   private static func interfaceName(_ text: String) -> String? {

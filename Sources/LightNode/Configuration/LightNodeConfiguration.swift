@@ -1,4 +1,5 @@
 import ControlAPI
+public import MeshCrypto
 public import MeshWire
 
 /// What `shadowmesh-lightnode` runs with: the seed's five keys, and ours beside them, all with sane defaults.
@@ -25,7 +26,7 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var peerIDFile = "/var/lib/shadowmesh/peer_id.txt"
   /// `nil`: no backbone, peers that were added with endpoints only.
   public var backboneURL: String?
-  public var region = "unspecified"
+  public var region = Region("unspecified")!  // why: the text is a name that a region may have
   public var serviceType = ServiceType.private
   /// Key, peer book and caches; mode 0700.
   public var stateDirectory = "/var/lib/shadowmesh"
@@ -47,8 +48,15 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var logLevel = LogLevel.info
   /// Mbit/s that a public node offers to relay; 0 for none.
   public var relayOfferMbps = 0
+  /// Loopback endpoints count as dialable: for two nodes on one machine.
+  public var permitLoopback = false
+  /// A file whose first line is the backbone's one-time invitation.
+  public var backboneInviteFile: String?
   /// A file whose first line opens the key; `nil` for a key without passphrase.
   public var passphraseFile: String?
 
   public init() {}
+
+  /// The service type as records have it.
+  var meshServiceType: MeshCrypto.ServiceType { serviceType == .public ? .lightPublic : .lightPrivate }
 }

@@ -92,6 +92,9 @@ public struct PeerBook: Hashable, Sendable {
     return entry
   }
 
+  /// Puts a peer back as it was, or takes it out when it was not there.
+  mutating func restore(_ peerID: PeerID, _ entry: Entry?) { entriesByID[peerID] = entry }
+
   /// Notes what a verified record or a handshake proved. Returns whether anything changed.
   ///
   /// Throws `.otherKey` when the peer is pinned to another KeyHash: the caller raises the alarm.

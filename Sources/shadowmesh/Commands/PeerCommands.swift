@@ -1,14 +1,14 @@
-import ArgumentParser
-import ControlAPI
+public import ArgumentParser
+public import ControlAPI
 import Foundation
 
-extension PeerName: @retroactive ExpressibleByArgument {
-  init?(argument: String) { self.init(argument) }
+extension PeerName: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
 }
 
-extension PortRule: @retroactive ExpressibleByArgument {
-  init?(argument: String) { self.init(argument) }
-  static var allValueStrings: [String] { ["all", "ping", "tcp/22", "tcp/80", "tcp/443", "udp/53"] }
+extension PortRule: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+  public static var allValueStrings: [String] { ["all", "ping", "tcp/22", "tcp/80", "tcp/443", "udp/53"] }
 }
 
 /// What the other node may open here.

@@ -1,0 +1,176 @@
+import BackboneAPI
+import ControlAPI
+import Foundation
+import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+
+/// What this node needs of a backbone; ``BackboneClient`` is the one, tests have others.
+protocol BackboneConnection: Sendable {
+  func logIn(as key: IdentityKey, now: WallTime) async throws -> LoginSession
+  func publish(_ record: PeerRecord, token: String) async throws
+  func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord?
+  func shutdown() async throws
+}
+
+extension BackboneClient: BackboneConnection {}
+
+/// Stays logged in to the backbone: refreshes the token before it ends, logs in again when it is refused, waits
+/// longer and longer while the backbone is away. Hands our record to it, and asks it for others'.
+actor BackboneSession {
+  /// A token is renewed when a fifth of its life is left, and at least a minute before its end.
+  static let renewalShare = 5
+
+  private let connection: (any BackboneConnection)?
+  private let identity: IdentityKey
+  private let logger: Logger
+  private let wall: @Sendable () -> WallTime
+  private let clock = ContinuousClock()
+  private let alarm = Alarm()
+
+  private var login: LoginSession?
+  private var renewAt: ContinuousClock.Instant
+  private var retryAt: ContinuousClock.Instant
+  private var retry = RetryPause()
+  private var isLoggingIn = false
+  private var record: PeerRecord?
+  private var publishedSequence: SequenceNumber?
+  private(set) var report: BackboneReport
+  /// How far the backbone's clock is ahead of ours; zero before the first login.
+  private(set) var clockOffset: Duration = .zero
+  /// Called after a login that found the clocks further apart than before.
+  private var onClockOffset: (@Sendable () -> Void)?
+
+  init(
+    url: String?, connection: (any BackboneConnection)?, identity: IdentityKey, logger: Logger,
+    wall: @escaping @Sendable () -> WallTime
+  ) {
+    self.connection = connection
+    self.identity = identity
+    self.logger = logger
+    self.wall = wall
+    renewAt = clock.now
+    retryAt = clock.now
+    report = BackboneReport(url: url ?? "", state: url == nil ? .none : .connecting)
+  }
+
+  func notifyClockOffset(_ body: @escaping @Sendable () -> Void) { onClockOffset = body }
+
+  /// Whether the backbone has this very record.
+  func hasPublished(_ sequence: SequenceNumber) -> Bool { publishedSequence == sequence }
+
+  /// Gives a new record to publish, now or as soon as the backbone is there.
+  func offer(_ record: PeerRecord) {
+    self.record = record
+    alarm.ring()
+  }
+
+  /// Runs until it is cancelled.
+  nonisolated func run() async throws {
+    while !Task.isCancelled {
+      let pause = await turn()
+      do { try await alarm.pause(atMost: pause) } catch is CancellationError { return }
+    }
+  }
+
+  /// Closes the connections; the token is simply dropped.
+  func close() async {
+    login = nil
+    try? await connection?.shutdown()
+  }
+
+  /// Does what is due and says how long there is nothing to do.
+  func turn() async -> Duration {
+    guard connection != nil else { return .seconds(3_600) }
+    if clock.now < retryAt { return retryAt - clock.now }
+    do {
+      if login == nil || clock.now >= renewAt { try await logIn() }
+      try await publishIfNeeded()
+    } catch BackboneClientError.tokenRefused {
+      login = nil
+      return .zero
+    } catch {
+      if !Task.isCancelled { away(error) }
+      return max(.zero, retryAt - clock.now)
+    }
+    return max(.milliseconds(100), renewAt - clock.now)
+  }
+
+  /// The backbone's word on a peer, for the node's look-up. Logs in once more when the token is refused.
+  func lookUp(_ peer: PeerID) async -> BackboneAnswer {
+    guard let connection else { return .unavailable("no backbone is configured") }
+    for attempt in 0..<2 {
+      guard let login else { return .unavailable(report.reason.isEmpty ? "not logged in yet" : report.reason) }
+      do {
+        return try await connection.lookUp(peer, token: login.token).map { .found($0) } ?? .notFound
+      } catch BackboneClientError.tokenRefused where attempt == 0 {
+        self.login = nil
+        alarm.ring()
+        do { try await logIn() } catch {
+          away(error)
+          return .unavailable("\(error)")
+        }
+      } catch {
+        return .unavailable("\(error)")
+      }
+    }
+    return .unavailable("the backbone refuses fresh tokens")
+  }
+
+  private func logIn() async throws {
+    guard let connection, !isLoggingIn else { throw BackboneClientError.busy(retryAfterSeconds: 1) }
+    isLoggingIn = true
+    defer { isLoggingIn = false }
+    let began = clock.now
+    let session = try await connection.logIn(as: identity, now: wall())
+    let took = clock.now - began
+    login = session
+    publishedSequence = nil
+    retry.reset()
+    retryAt = clock.now
+    let life = max(.seconds(1), session.expires - wall())
+    renewAt = clock.now + max(min(life - life / Self.renewalShare, life - .seconds(60)), life / 2)
+    report = BackboneReport(
+      url: report.url, state: .loggedIn, tokenExpires: session.expires.secondsSinceEpoch,
+      loginMilliseconds: took.milliseconds)
+    logger.info("logged in to the backbone", metadata: ["took.ms": "\(took.milliseconds)"])
+    let moved = session.clockOffset - clockOffset
+    clockOffset = session.clockOffset
+    if abs(moved.components.seconds) >= 60 {
+      logger.warning(
+        "the backbone's clock differs from this machine's: records go by the backbone's",
+        metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
+      onClockOffset?()
+    }
+  }
+
+  private func publishIfNeeded() async throws {
+    guard let connection, let login, let record, publishedSequence != record.body.sequence else { return }
+    do {
+      try await connection.publish(record, token: login.token)
+    } catch BackboneClientError.refused(let problem) {
+      // Asking again with the same record would get the same answer: the next record is the next try.
+      publishedSequence = nil
+      self.record = nil
+      logger.error(
+        "the backbone refused this node's record", metadata: ["reason": "\(problem.detail ?? problem.title)"])
+      return
+    }
+    publishedSequence = record.body.sequence
+    logger.info("published this node's record", metadata: ["sequence": "\(record.body.sequence.value)"])
+  }
+
+  private func away(_ error: any Error) {
+    var asked = Duration.zero
+    if case BackboneClientError.busy(let seconds) = error { asked = .seconds(seconds) }
+    let pause = retry.next(random: Double.random(in: 0..<1), atLeast: asked)
+    retryAt = clock.now + pause
+    let reason = "\(error)"
+    if report.state != .away || report.reason != reason {
+      logger.warning(
+        "the backbone is away; cached peers are served", metadata: ["reason": "\(reason)"])
+    }
+    report = BackboneReport(url: report.url, state: .away, reason: reason)
+  }
+}

@@ -1,0 +1,109 @@
+import ControlAPI
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import NodeHost
+import Synchronization
+
+/// Serves the UNIX socket: one request a connection, at most ``clientLimit`` connections, 10 s to say what is wanted.
+struct ControlServer: Sendable {
+  static let clientLimit = 32
+  static let requestTime: Duration = .seconds(10)
+
+  typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
+  typealias Answering = @Sendable (ControlRequest, ControlDesk.Emit) async throws -> Void
+
+  let socket: ControlSocket
+  let logger: Logger
+  let answering: Answering
+
+  /// Runs until it is cancelled; removes the socket.
+  func run(listening: () async -> Void) async throws {
+    let server = try await socket.listen()
+    defer { socket.remove() }
+    await listening()
+    let clients = Mutex(0)
+    try await server.executeThenClose { inbound in
+      try await withThrowingDiscardingTaskGroup { group in
+        for try await connection in inbound {
+          let isAdmitted = clients.withLock { count in
+            if count < Self.clientLimit { count += 1 }
+            return count < Self.clientLimit || count == Self.clientLimit
+          }
+          group.addTask {
+            await serve(connection, isAdmitted: isAdmitted)
+            if isAdmitted { clients.withLock { $0 -= 1 } }
+          }
+        }
+      }
+    }
+  }
+
+  private func serve(_ connection: Connection, isAdmitted: Bool) async {
+    if let credentials = await Self.credentials(of: connection.channel) {
+      logger.debug(
+        "control client",
+        metadata: ["client.pid": "\(credentials.process)", "client.uid": "\(credentials.user)"])
+    }
+    do {
+      try await connection.executeThenClose { inbound, outbound in
+        do {
+          guard isAdmitted else {
+            throw ControlFailure(
+              .busy, "\(Self.clientLimit) programs are talking to the daemon", next: "try again in a moment")
+          }
+          let line = try await Self.readLine(inbound)
+          let request = try ControlLine.decode(ControlRequest.self, from: line).body
+          try await answering(request) { answer, more in
+            try await outbound.write(
+              ByteBuffer(bytes: ControlLine.encode(ControlEnvelope(answer, more: more))))
+          }
+        } catch let error where !(error is CancellationError) {
+          let failure = error as? ControlFailure ?? ControlFailure(.unavailable, "\(error)")
+          let line = try ControlLine.encode(ControlEnvelope(ControlAnswer.failure(failure)))
+          try await outbound.write(ByteBuffer(bytes: line))
+        }
+        outbound.finish()
+      }
+    } catch {
+      logger.debug("control connection ended early", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  /// Everything up to the first newline, at most ``ControlLine/maximumLength`` bytes.
+  private static func readLine(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>) async throws -> Data {
+    try await withThrowingTaskGroup(of: Data?.self) { group in
+      group.addTask {
+        var line = Data()
+        for try await chunk in inbound {
+          let bytes = chunk.readableBytesView
+          if let newline = bytes.firstIndex(of: 10) {
+            line.append(contentsOf: bytes[..<newline])
+            return line
+          }
+          line.append(contentsOf: bytes)
+          guard line.count <= ControlLine.maximumLength else { break }
+        }
+        throw ControlFailure(.badRequest, "not one line of at most \(ControlLine.maximumLength) bytes")
+      }
+      group.addTask {
+        try await Task.sleep(for: Self.requestTime)
+        return nil
+      }
+      defer { group.cancelAll() }
+      guard let line = try await group.next() ?? nil else {
+        throw ControlFailure(.timedOut, "no request came")
+      }
+      return line
+    }
+  }
+
+  private static func credentials(of channel: any Channel) async -> PeerCredentials? {
+    guard let provider = channel as? any SocketOptionProvider else { return nil }
+    let raw: ucred? = try? await provider.unsafeGetSocketOption(
+      level: .init(rawValue: SOL_SOCKET), name: .init(rawValue: SO_PEERCRED)
+    ).get()
+    return raw.map { PeerCredentials(user: $0.uid, group: $0.gid, process: $0.pid) }
+  }
+}

@@ -1,0 +1,91 @@
+import ControlAPI
+import Foundation
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The socket's place in the file system: mode 0660 and the group that daily use needs no sudo with.
+struct ControlSocket: Sendable {
+  let path: String
+  let group: String
+  let logger: Logger
+
+  /// Why the socket cannot be served.
+  enum Failure: Error, CustomStringConvertible {
+    case taken(path: String)
+    case cannotListen(path: String, reason: String)
+
+    var description: String {
+      switch self {
+      case .taken(let path):
+        "another daemon serves \(path): stop it, or give this one its own control_socket"
+      case .cannotListen(let path, let reason):
+        "cannot listen on \(path): \(reason); its directory must exist and be writable (control_socket)"
+      }
+    }
+  }
+
+  /// Binds with nobody else's access, then opens it to the group: there is no moment with more.
+  func listen() async throws -> NIOAsyncChannel<ControlServer.Connection, Never> {
+    try refuseIfServed()
+    let channel: NIOAsyncChannel<ControlServer.Connection, Never>
+    do {
+      channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        .serverChannelOption(.backlog, value: 32)
+        .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try ControlServer.Connection(
+              wrappingChannelSynchronously: channel,
+              configuration: .init(inboundType: ByteBuffer.self, outboundType: ByteBuffer.self))
+          }
+        }
+    } catch {
+      throw Failure.cannotListen(path: path, reason: "\(error)")
+    }
+    openToGroup()
+    return channel
+  }
+
+  func remove() { _ = unsafe unlink(path) }
+
+  private func refuseIfServed() throws {
+    do {
+      _ = try ControlClient(socketPath: path).send(.status, timeout: 2)
+    } catch ControlClient.Failure.notRunning {
+      return
+    } catch ControlClient.Failure.pathTooLong {
+      return
+    } catch ControlClient.Failure.notPermitted {
+      throw Failure.cannotListen(path: path, reason: "no permission")
+    } catch {}
+    throw Failure.taken(path: path)
+  }
+
+  private func openToGroup() {
+    guard let number = Self.number(ofGroup: group) else {
+      logger.warning(
+        "the control group does not exist: only this daemon's user may use the socket",
+        metadata: ["group": "\(group)"])
+      return
+    }
+    guard unsafe chown(path, geteuid(), number) == 0, unsafe chmod(path, 0o660) == 0 else {
+      logger.warning(
+        "the control socket could not be opened to its group",
+        metadata: ["group": "\(group)", "reason": "\(unsafe String(cString: strerror(errno)))"])
+      return
+    }
+  }
+
+  private static func number(ofGroup name: String) -> gid_t? {
+    var entry = unsafe group_entry()
+    var buffer = [CChar](repeating: 0, count: 16_384)
+    var found: UnsafeMutablePointer<group_entry>?
+    guard unsafe getgrnam_r(name, &entry, &buffer, buffer.count, &found) == 0, unsafe found != nil else {
+      return nil
+    }
+    return unsafe entry.gr_gid
+  }
+}
+
+private typealias group_entry = Glibc.group

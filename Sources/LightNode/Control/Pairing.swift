@@ -1,0 +1,105 @@
+import ControlAPI
+import MeshCrypto
+import MeshNode
+import MeshWire
+
+/// `invite` and `join`: one pasted line makes two nodes peers of each other.
+extension ControlDesk {
+  func invite(name: PeerName?, expires: UInt64, allow: [PortRule]) async throws -> InviteReport {
+    guard (1...ControlRequest.maximumInviteLife).contains(expires) else {
+      throw ControlFailure(
+        .badRequest, "an invitation holds for at most \(ControlRequest.maximumInviteLife / 86_400) days")
+    }
+    try Self.check(allow)
+    var random = SystemRandomNumberGenerator()
+    let secret = (0..<InviteLine.secretSize).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+    let now = WallClock.now
+    let expiry = WallTime(secondsSinceEpoch: now.secondsSinceEpoch + expires)
+    try await membership.invite(
+      secretHash: InviteLine.hash(ofSecret: secret), name: name, allow: allow, expires: expiry, now: now)
+    let configuration = configuration.current
+    let endpoints = await publisher.report()?.endpoints.compactMap { Endpoint($0) } ?? []
+    let line = InviteLine(
+      keyHash: identity, secret: secret, expiry: expiry, backboneKey: configuration.backboneKey,
+      backboneURL: configuration.backboneURL ?? "", region: configuration.region.name, endpoints: endpoints)
+    logger.notice("invitation made", metadata: ["expires": "\(expiry.secondsSinceEpoch)"])
+    return InviteReport(line: line.text, expires: expiry.secondsSinceEpoch, name: name)
+  }
+
+  func join(_ text: String, name: PeerName?, allow: [PortRule]) async throws -> JoinReport {
+    let line = try Self.read(text)
+    guard line.expiry > WallClock.now else {
+      throw ControlFailure(
+        .expired, "the invitation has expired", next: "ask for a new one (or check this machine's clock)")
+    }
+    guard line.keyHash != identity else {
+      throw ControlFailure(
+        .refused, "that is this node's own invitation", next: "run `shadowmesh join` on the other node")
+    }
+    try Self.check(allow)
+    let peerID = line.keyHash.peerID
+    let before = await membership.entry(peerID)
+    guard let chosen = await chosenName(name, for: peerID, before: before) else {
+      throw ControlFailure(.conflict, "no free name was found", next: "choose one with --name")
+    }
+    let rules = allow.isEmpty ? before?.allow ?? [] : allow
+    try await membership.add(
+      chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
+    do {
+      try await redeem(line, at: peerID)
+    } catch {
+      // Back to how it was: a failed join leaves no half-added peer behind.
+      if let before {
+        _ = try? await membership.add(before.name, peerID, allow: before.allow, endpoints: before.endpoints)
+      } else {
+        _ = try? await membership.remove(chosen)
+      }
+      throw error
+    }
+    logger.notice("joined", metadata: ["peer.id": "\(peerID)", "peer.name": "\(chosen)"])
+    return JoinReport(
+      name: chosen, peerID: peerID.description, keyHash: line.keyHash.description,
+      address: OverlayAddress(of: peerID).description)
+  }
+
+  private func chosenName(_ name: PeerName?, for peerID: PeerID, before: PeerBook.Entry?) async -> PeerName? {
+    if let name { return name }
+    if let before { return before.name }
+    return await membership.freeName(for: peerID)
+  }
+
+  private func redeem(_ line: InviteLine, at peerID: PeerID) async throws {
+    try await loop.perform { node, now, _ in
+      node.redeemInvitation(at: peerID, secret: line.secret, now: now)
+    }
+    switch await reader.invitations.outcome(of: peerID, within: Self.patience) {
+    case true?: return
+    case false?:
+      throw ControlFailure(
+        .refused, "the other node refused the invitation: it has been used, or has expired there",
+        next: "ask for a new one")
+    case nil:
+      let tried = line.endpoints.map(\.description).joined(separator: ", ")
+      throw ControlFailure(
+        .timedOut, "the node that invited did not answer (tried \(tried.isEmpty ? "no address" : tried))",
+        next: "is its daemon running, and can its UDP port be reached from here?")
+    }
+  }
+
+  static func read(_ text: String) throws(ControlFailure) -> InviteLine {
+    do {
+      return try InviteLine(text)
+    } catch {
+      switch error {
+      case .notAnInvitation:
+        throw ControlFailure(
+          .badRequest, "that is not an invitation",
+          next: "paste the whole line, from \(InviteLine.prefix) to its end")
+      case .mistyped:
+        throw ControlFailure(
+          .badRequest, "the invitation is incomplete or mistyped: its checksum does not hold",
+          next: "copy the whole line again")
+      }
+    }
+  }
+}

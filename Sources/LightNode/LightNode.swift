@@ -1,1 +1,0 @@
-// Begun in this commit; filled by the ones that follow.

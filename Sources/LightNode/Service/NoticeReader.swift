@@ -1,0 +1,84 @@
+import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+import NodeHost
+import Synchronization
+
+/// Reads what the node tells: answers its questions to the backbone, wakes who waits, keeps the peer book up, logs.
+final class NoticeReader: Sendable {
+  /// Questions to the backbone under way at once; the node asks at most ``NodeLimits/lookups``.
+  static let questionLimit = NodeLimits.lookups
+
+  let lookups = Waiters<LookupID, LookupOutcome>()
+  let pings = Waiters<PingID, PingOutcome>()
+  let invitations = Waiters<PeerID, Bool>()
+
+  private let loop: NodeLoop
+  private let membership: Membership
+  private let session: BackboneSession
+  private let logger: Logger
+  private let handshakes = Mutex<[PeerID: Duration]>([:])
+
+  init(loop: NodeLoop, membership: Membership, session: BackboneSession, logger: Logger) {
+    self.loop = loop
+    self.membership = membership
+    self.session = session
+    self.logger = logger
+  }
+
+  /// How long the last handshake with a peer took.
+  func handshake(with peerID: PeerID) -> Duration? { handshakes.withLock { $0[peerID] } }
+
+  /// Runs until the loop has ended.
+  func run() async {
+    await withDiscardingTaskGroup { group in
+      for await notice in loop.notices {
+        switch notice {
+        case .event(let event): await take(event)
+        case .askBackbone(let id, let target):
+          group.addTask { [self] in
+            let answer = await session.lookUp(target)
+            try? await loop.perform { node, now, _ in node.backboneAnswered(id, answer, now: now) }
+          }
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
+  private func take(_ event: NodeEvent) async {
+    switch event {
+    case .lookupFinished(let id, let outcome): lookups.resolve(id, outcome)
+    case .pingFinished(let id, let outcome): pings.resolve(id, outcome)
+    case .inviteAnswered(let peerID, let isAccepted): invitations.resolve(peerID, isAccepted)
+    case .inviteRedeemed(let index, let publicKey, let endpoint):
+      await membership.redeemed(index: index, by: publicKey, at: endpoint, now: WallClock.now)
+    case .peerPinned(let peerID, let publicKey):
+      await membership.pin(publicKey)
+      logger.info("a peer's identity is pinned", metadata: ["peer.id": "\(peerID)"])
+    case .peerConnected(let peerID, _, let endpoint, let handshake):
+      if await membership.entry(peerID) != nil { handshakes.withLock { $0[peerID] = handshake } }
+      await membership.reached(peerID, at: endpoint)
+      logger.info(
+        "session opened", metadata: ["peer.id": "\(peerID)", "handshake.ms": "\(handshake.milliseconds)"])
+      logger.debug(
+        "session's address", metadata: ["peer.id": "\(peerID)", "path.endpoint": "\(endpoint)"])
+    case .peerMoved(let peerID, let endpoint):
+      await membership.reached(peerID, at: endpoint)
+      logger.debug("peer moved", metadata: ["peer.id": "\(peerID)", "path.endpoint": "\(endpoint)"])
+    case .peerLost(let peerID, let reason):
+      logger.info("session ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
+    case .handshakeFailed(let peerID, let reason):
+      logger.debug("handshake failed", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
+    case .identityConflict(let peerID, let pinned, let seen):
+      logger.critical(
+        "another key came under a pinned PeerID and was refused",
+        metadata: ["peer.id": "\(peerID)", "key.pinned": "\(pinned)", "key.seen": "\(seen)"])
+    case .recordLearned(let record):
+      logger.debug(
+        "record learned",
+        metadata: ["peer.id": "\(record.peerID)", "sequence": "\(record.body.sequence.value)"])
+    }
+  }
+}
