@@ -40,7 +40,7 @@ actor BackboneSession {
   /// How far the backbone's clock is ahead of ours; zero before the first login.
   private(set) var clockOffset: Duration = .zero
   /// Called after a login that found the clocks further apart than before.
-  private var onClockOffset: (@Sendable () -> Void)?
+  private var onClockOffset: (@Sendable () async -> Void)?
 
   init(
     url: String?, connection: (any BackboneConnection)?, identity: IdentityKey, logger: Logger,
@@ -55,7 +55,7 @@ actor BackboneSession {
     report = BackboneReport(url: url ?? "", state: url == nil ? .none : .connecting)
   }
 
-  func notifyClockOffset(_ body: @escaping @Sendable () -> Void) { onClockOffset = body }
+  func notifyClockOffset(_ body: @escaping @Sendable () async -> Void) { onClockOffset = body }
 
   /// Whether the backbone has this very record.
   func hasPublished(_ sequence: SequenceNumber) -> Bool { publishedSequence == sequence }
@@ -141,7 +141,7 @@ actor BackboneSession {
       logger.warning(
         "the backbone's clock differs from this machine's: records go by the backbone's",
         metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
-      onClockOffset?()
+      await onClockOffset?()
     }
   }
 

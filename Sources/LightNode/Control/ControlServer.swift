@@ -3,7 +3,6 @@ import Foundation
 import Logging
 import NIOCore
 import NIOPosix
-import NodeHost
 import Synchronization
 
 /// Serves the UNIX socket: one request a connection, at most ``clientLimit`` connections, 10 s to say what is wanted.
@@ -28,8 +27,9 @@ struct ControlServer: Sendable {
       try await withThrowingDiscardingTaskGroup { group in
         for try await connection in inbound {
           let isAdmitted = clients.withLock { count in
-            if count < Self.clientLimit { count += 1 }
-            return count < Self.clientLimit || count == Self.clientLimit
+            guard count < Self.clientLimit else { return false }
+            count += 1
+            return true
           }
           group.addTask {
             await serve(connection, isAdmitted: isAdmitted)
@@ -44,7 +44,7 @@ struct ControlServer: Sendable {
     if let credentials = await Self.credentials(of: connection.channel) {
       logger.debug(
         "control client",
-        metadata: ["client.pid": "\(credentials.process)", "client.uid": "\(credentials.user)"])
+        metadata: ["client.pid": "\(credentials.pid)", "client.uid": "\(credentials.uid)"])
     }
     do {
       try await connection.executeThenClose { inbound, outbound in
@@ -99,11 +99,10 @@ struct ControlServer: Sendable {
     }
   }
 
-  private static func credentials(of channel: any Channel) async -> PeerCredentials? {
+  private static func credentials(of channel: any Channel) async -> ucred? {
     guard let provider = channel as? any SocketOptionProvider else { return nil }
-    let raw: ucred? = try? await provider.unsafeGetSocketOption(
+    return try? await provider.unsafeGetSocketOption(
       level: .init(rawValue: SOL_SOCKET), name: .init(rawValue: SO_PEERCRED)
     ).get()
-    return raw.map { PeerCredentials(user: $0.uid, group: $0.gid, process: $0.pid) }
   }
 }

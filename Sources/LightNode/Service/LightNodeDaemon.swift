@@ -1,0 +1,188 @@
+import BackboneAPI
+import ControlAPI
+import Foundation
+public import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+import NodeHost
+public import Observability
+import ServiceLifecycle
+import UnixSignals
+
+/// The daemon: reads key and state, opens socket and TUN device, and runs until SIGTERM or SIGINT.
+public struct LightNodeDaemon: Sendable {
+  /// Endings that are worth a sentence, not a trace.
+  public struct StartFailure: Error, CustomStringConvertible {
+    public let description: String
+    public let next: String
+
+    init(_ error: any Error, next: String = "") {
+      description = "\(error)"
+      self.next = next
+    }
+  }
+
+  private let configuration: LiveConfiguration
+  private let reload: @Sendable () throws -> LightNodeConfiguration
+  private let registry: PrometheusRegistry
+  private let logger: Logger
+
+  /// - Parameters:
+  ///   - reload: reads the configuration again, at SIGHUP.
+  ///   - registry: what `/metrics` shows; already given to the metrics system.
+  public init(
+    configuration: LightNodeConfiguration, registry: PrometheusRegistry, logger: Logger,
+    reload: @escaping @Sendable () throws -> LightNodeConfiguration
+  ) {
+    self.configuration = LiveConfiguration(configuration)
+    self.registry = registry
+    self.logger = logger
+    self.reload = reload
+  }
+
+  /// Runs to the end. Throws ``StartFailure`` when it cannot begin, and what ended it when it ended early.
+  public func run() async throws {
+    let configuration = configuration.current
+    let identity = try openKey(configuration)
+    let folder = StateFolder(directory: configuration.stateDirectory)
+    let state = try readState(folder, ourself: identity.keyHash.peerID)
+    do { try PeerIDFile.write(identity.keyHash.peerID, to: configuration.peerIDFile) } catch {
+      logger.warning(
+        "peer_id_file could not be written",
+        metadata: ["path": "\(configuration.peerIDFile)", "reason": "\(error)"])
+    }
+    let (loop, port) = try openLoop(configuration, identity, state)
+    let parts = try Parts(
+      configuration: self.configuration, identity: identity, folder: folder, state: state, loop: loop,
+      listenPort: port, logger: logger)
+    await parts.connect()
+    logger.notice(
+      "light node starts",
+      metadata: [
+        "peer.id": "\(identity.keyHash.peerID)",
+        "address": "\(OverlayAddress(of: identity.keyHash.peerID))", "listen.port": "\(port)",
+        "version": "\(Release.version)",
+      ])
+    try await serve(parts)
+    logger.notice("light node has stopped")
+  }
+
+  private func serve(_ parts: Parts) async throws {
+    let configuration = configuration.current
+    var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
+      .init(service: LoopService(parts: parts), successTerminationBehavior: .gracefullyShutdownGroup),
+      .init(service: Piece("backbone session") { try await parts.session.run() }),
+      .init(service: Piece("record publisher") { try await parts.publisher.run() }),
+      .init(service: Piece("state saver") { try await parts.saveNowAndThen() }),
+      .init(service: Piece("reload at SIGHUP") { await self.reloadAtSignal(parts) }),
+      .init(
+        service: Piece("control server") {
+          try await parts.controlServer.run {
+            do { try ServiceNotification.ready.send() } catch {
+              parts.logger.warning("the service manager was not told", metadata: ["reason": "\(error)"])
+            }
+          }
+        }),
+    ]
+    if case .address(let endpoint) = configuration.metricsListener {
+      let server = MetricsServer(
+        address: endpoint, registry: registry, node: NodeCounts(), loop: parts.loop,
+        logger: Logger(label: "shadowmesh.metrics"))
+      services.append(.init(service: server.makeApplication()))
+    }
+    var group = ServiceGroupConfiguration(
+      services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    group.maximumGracefulShutdownDuration = .seconds(10)
+    try await ServiceGroup(configuration: group).run()
+  }
+
+  private func openKey(_ configuration: LightNodeConfiguration) throws -> IdentityKey {
+    do {
+      let passphrase = try configuration.passphraseFile.map { try Self.firstLine(of: $0) }
+      return try Keystore(directory: configuration.stateDirectory).open(passphrase: passphrase.map { Array($0.utf8) })
+    } catch let failure as Keystore.Failure {
+      let next =
+        if case .unreadable(_, .passphraseNeeded) = failure {
+          "name the file that holds it: passphrase_file in the configuration"
+        } else { failure.next }
+      throw StartFailure(failure, next: next)
+    } catch { throw StartFailure(error) }
+  }
+
+  private func readState(_ folder: StateFolder, ourself: PeerID) throws -> SavedState {
+    do {
+      let book = try folder.readPeers(ourself: ourself)
+      let ledger = try folder.readInvites()
+      return SavedState(book: book, ledger: ledger, cache: readCache(folder))
+    } catch { throw StartFailure(error) }
+  }
+
+  private func readCache(_ folder: StateFolder) -> NodeSnapshot? {
+    do { return try folder.readCache() } catch {
+      logger.warning("the cache of records was not read", metadata: ["reason": "\(error)"])
+      return nil
+    }
+  }
+
+  private func openLoop(
+    _ configuration: LightNodeConfiguration, _ identity: IdentityKey, _ state: SavedState
+  ) throws -> (loop: NodeLoop, port: Int) {
+    do {
+      let socket = try UDPSocket(port: UInt16(configuration.listenPort))
+      let device = try TunDevice(name: configuration.tunName)
+      try device.configure(
+        address: OverlayAddress(of: identity.keyHash.peerID), mtu: UInt32(configuration.mtu))
+      let loop = try NodeLoop(
+        configuration: NodeConfiguration(
+          region: configuration.region, serviceType: configuration.meshServiceType,
+          permitsLoopback: configuration.permitLoopback),
+        identity: identity, socket: socket, device: device
+      ) { [logger] node, now, _ in
+        for entry in state.book.entries {
+          do throws(PeerRefusal) { try node.addPeer(PeerEntry(entry), now: now) } catch {
+            logger.error(
+              "a peer of the peer book was refused",
+              metadata: ["peer.name": "\(entry.name)", "reason": "\(error)"])
+          }
+        }
+        if let cache = state.cache { node.restore(cache, now: now) }
+      }
+      return (loop, Int(socket.local.port))
+    } catch { throw StartFailure(error) }
+  }
+
+  private func reloadAtSignal(_ parts: Parts) async {
+    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+      do {
+        try ServiceNotification.tellReloading()
+        let changes = configuration.take(try reload())
+        AdjustableLogHandler.setLevel(configuration.current.logLevel)
+        if changes.isEmpty { logger.notice("configuration read again: nothing changed") }
+        for change in changes {
+          logger.notice(
+            change.needsRestart
+              ? "a key has changed and takes effect at the next start" : "a key has changed and is in effect",
+            metadata: ["key": "\(change.key)", "old": "\(change.old)", "new": "\(change.new)"])
+        }
+        parts.publisher.look()
+      } catch {
+        logger.error(
+          "the configuration was not taken over; the old one stays in effect", metadata: ["reason": "\(error)"])
+      }
+      _ = try? ServiceNotification.ready.send()
+    }
+  }
+
+  static func firstLine(of path: String) throws -> String {
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    return String(text.prefix { !$0.isNewline })
+  }
+}
+
+/// What the state directory held at the start.
+struct SavedState: Sendable {
+  let book: PeerBook
+  let ledger: InviteLedger
+  let cache: NodeSnapshot?
+}

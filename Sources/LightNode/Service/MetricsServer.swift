@@ -1,0 +1,87 @@
+import Hummingbird
+import Logging
+import MeshNode
+import MeshWire
+import Metrics
+import NodeHost
+public import Observability
+
+/// `/metrics` in Prometheus' text format and `/health`, for this machine or its monitoring only.
+struct MetricsServer: Sendable {
+  let address: Endpoint
+  let registry: PrometheusRegistry
+  let node: NodeCounts
+  let loop: NodeLoop
+  let logger: Logger
+
+  /// The HTTP server. It serves until its task is cancelled or the group shuts down.
+  func makeApplication() -> some ApplicationProtocol {
+    let router = Router()
+    router.get("/metrics") { _, _ in
+      if let status = try? await loop.perform({ node, now, _ in node.status(now: now) }) { node.take(status) }
+      return Response(
+        status: .ok, headers: [.contentType: PrometheusRegistry.contentType],
+        body: .init(byteBuffer: ByteBuffer(string: registry.render())))
+    }
+    router.get("/health") { _, _ in
+      Response(
+        status: .ok, headers: [.contentType: "application/json", .cacheControl: "no-store"],
+        body: .init(byteBuffer: ByteBuffer(string: "{\"status\":\"ok\"}\n")))
+    }
+    return Application(
+      router: router,
+      configuration: .init(
+        address: .hostname(address.address.description, port: Int(address.port)), serverName: nil),
+      logger: logger)
+  }
+}
+
+/// The node's own counts as metrics. The loop counts packets and drops itself, as they happen.
+final class NodeCounts: Sendable {
+  private let handshakes: [(counter: Counter, value: @Sendable (NodeCounters) -> UInt64)]
+  private let before = LastCounters()
+  private let table = Gauge(label: "shadowmesh_table_contacts")
+  private let records = Gauge(label: "shadowmesh_records_cached")
+  private let peers = Gauge(label: "shadowmesh_peers")
+  private let direct = Gauge(label: "shadowmesh_sessions", dimensions: [("path", "direct")])
+  private let control = Gauge(label: "shadowmesh_control_sessions")
+
+  init() {
+    func counter(_ label: String, _ dimension: (String, String)? = nil) -> Counter {
+      Counter(label: label, dimensions: dimension.map { [$0] } ?? [])
+    }
+    handshakes = [
+      (counter("shadowmesh_handshakes", ("outcome", "started")), { $0.handshakesStarted }),
+      (counter("shadowmesh_handshakes", ("outcome", "completed")), { $0.handshakesCompleted }),
+      (counter("shadowmesh_handshakes", ("outcome", "failed")), { $0.handshakesFailed }),
+      (counter("shadowmesh_lookups", ("source", "cache")), { $0.lookupsFromCache }),
+      (counter("shadowmesh_lookups", ("source", "backbone")), { $0.lookupsFromBackbone }),
+      (counter("shadowmesh_lookups", ("source", "peers")), { $0.lookupsFromPeers }),
+      (counter("shadowmesh_lookups", ("source", "none")), { $0.lookupsFailed }),
+      (counter("shadowmesh_rekeys"), { $0.rekeys }),
+    ]
+  }
+
+  /// Brings the metrics up to a status.
+  func take(_ status: NodeStatus) {
+    let old = before.exchange(status.counters)
+    for (counter, value) in handshakes {
+      let (now, then) = (value(status.counters), value(old))
+      if now > then { counter.increment(by: now - then) }
+    }
+    table.record(status.tableContacts)
+    records.record(status.cachedRecords)
+    peers.record(status.peers.count)
+    direct.record(status.peers.count { $0.path?.kind == .direct })
+    control.record(status.controlSessions)
+  }
+}
+
+extension LightNodeDaemon {
+  /// Makes the registry of `/metrics` and gives it to the metrics system; once, at the start of the program.
+  public static func bootstrapMetrics() -> PrometheusRegistry {
+    let registry = PrometheusRegistry()
+    MetricsSystem.bootstrap(registry)
+    return registry
+  }
+}

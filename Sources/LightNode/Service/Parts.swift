@@ -1,0 +1,127 @@
+import BackboneAPI
+import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+import NodeHost
+import ServiceLifecycle
+
+/// The daemon's parts, made in order and connected.
+struct Parts: Sendable {
+  /// How often the cache of records is saved.
+  static let saveInterval: Duration = .seconds(300)
+
+  let loop: NodeLoop
+  let membership: Membership
+  let session: BackboneSession
+  let publisher: RecordPublisher
+  let reader: NoticeReader
+  let controlServer: ControlServer
+  let folder: StateFolder
+  let logger: Logger
+
+  init(
+    configuration live: LiveConfiguration, identity: IdentityKey, folder: StateFolder, state: SavedState,
+    loop: NodeLoop, listenPort: Int, logger: Logger
+  ) throws {
+    let configuration = live.current
+    self.loop = loop
+    self.folder = folder
+    self.logger = logger
+    membership = Membership(
+      book: state.book, ledger: state.ledger, table: loop, folder: folder, logger: logger)
+    session = BackboneSession(
+      url: configuration.backboneURL, connection: try Self.connection(configuration), identity: identity,
+      logger: logger, wall: { WallClock.now })
+    publisher = RecordPublisher(
+      identity: identity, configuration: live, listenPort: listenPort, folder: folder,
+      membership: membership, session: session, loop: loop, logger: logger)
+    reader = NoticeReader(loop: loop, membership: membership, session: session, logger: logger)
+    let desk = ControlDesk(
+      identity: identity.keyHash, configuration: live, listenPort: listenPort,
+      started: ContinuousClock.now, loop: loop, membership: membership, session: session,
+      publisher: publisher, reader: reader, logger: logger)
+    controlServer = ControlServer(
+      socket: ControlSocket(
+        path: configuration.controlSocket, group: configuration.controlGroup, logger: logger),
+      logger: logger
+    ) { try await desk.answer($0, emit: $1) }
+  }
+
+  private static func connection(_ configuration: LightNodeConfiguration) throws -> BackboneClient? {
+    guard let url = configuration.backboneURL else { return nil }
+    do {
+      let invite = try configuration.backboneInviteFile.map { try LightNodeDaemon.firstLine(of: $0) }
+      return try BackboneClient(
+        configuration: BackboneClientConfiguration(
+          url: url, region: configuration.region, backboneKey: configuration.backboneKey,
+          caFile: configuration.backboneCAFile, allowPlainHTTP: configuration.allowPlainHTTP, invite: invite))
+    } catch { throw LightNodeDaemon.StartFailure(error) }
+  }
+
+  /// Lets each part hear of what it must react to.
+  func connect() async {
+    await membership.notifyChange { [publisher] in publisher.look() }
+    await session.notifyClockOffset { [publisher] in await publisher.renew() }
+  }
+
+  /// Runs until it is cancelled.
+  func saveNowAndThen() async throws {
+    while !Task.isCancelled {
+      try await Task.sleep(for: Self.saveInterval)
+      await save()
+    }
+  }
+
+  /// Writes the cache and the last endpoints.
+  func save() async {
+    await membership.saveEndpoints()
+    do {
+      let snapshot = try await loop.perform { node, _, _ in node.snapshot() }
+      try folder.write(snapshot)
+    } catch {
+      logger.error("the cache was not saved", metadata: ["reason": "\(error)"])
+    }
+  }
+}
+
+/// Runs a part until the group shuts down.
+struct Piece: Service, CustomStringConvertible {
+  let description: String
+  private let body: @Sendable () async throws -> Void
+
+  init(_ name: String, _ body: @escaping @Sendable () async throws -> Void) {
+    description = name
+    self.body = body
+  }
+
+  func run() async throws {
+    do {
+      try await cancelWhenGracefulShutdown { try await body() }
+    } catch is CancellationError {}
+  }
+}
+
+/// The loop and the reader of its notices. At shutdown the state is saved before the loop ends: the group shuts
+/// services down in reverse order, so this one, the first, goes last.
+struct LoopService: Service, CustomStringConvertible {
+  let parts: Parts
+  var description: String { "node loop" }
+
+  func run() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await parts.loop.run() }
+      group.addTask { await parts.reader.run() }
+      group.addTask { try await parts.membership.restoreInvitations(now: WallClock.now) }
+      group.addTask {
+        do { try await gracefulShutdown() } catch { return }
+        try? ServiceNotification.stopping.send()
+        await parts.save()
+        await parts.session.close()
+        parts.loop.stop()
+      }
+      defer { group.cancelAll() }
+      try await group.waitForAll()
+    }
+  }
+}
