@@ -21,7 +21,8 @@ struct LightNodeProgram: AsyncParsableCommand {
   static let defaultConfiguration = "/etc/shadowmesh/lightnode.yaml"
 
   @Option(
-    help: ArgumentHelp("The configuration. Default: \(defaultConfiguration), where there is one.", valueName: "path"),
+    help: ArgumentHelp(
+      "The configuration. Default: \(defaultConfiguration), where there is one.", valueName: "path"),
     completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
 
@@ -31,7 +32,9 @@ struct LightNodeProgram: AsyncParsableCommand {
   @OptionGroup(title: "Overrides") var overrides: Overrides
 
   func run() async throws {
-    let path = config ?? (FileManager.default.fileExists(atPath: Self.defaultConfiguration) ? Self.defaultConfiguration : nil)
+    let path =
+      config
+      ?? (FileManager.default.fileExists(atPath: Self.defaultConfiguration) ? Self.defaultConfiguration : nil)
     let flags = overrides.flags
     let configuration: LightNodeConfiguration
     do {

@@ -13,7 +13,8 @@ struct Overrides: ParsableArguments {
   @Option(help: ArgumentHelp("state_directory", valueName: "path")) var stateDirectory: String?
   @Option(help: ArgumentHelp("listen_port", valueName: "port")) var listenPort: String?
   @Option(
-    name: .customLong("endpoint"), help: ArgumentHelp("endpoints; may be given several times", valueName: "address:port"))
+    name: .customLong("endpoint"),
+    help: ArgumentHelp("endpoints; may be given several times", valueName: "address:port"))
   var endpoints: [String] = []
   @Flag(help: "permit_loopback: true") var permitLoopback = false
   @Option(help: ArgumentHelp("tun_name", valueName: "name")) var tunName: String?

@@ -1,4 +1,5 @@
 import LightNode
+import MeshCrypto
 import MeshWire
 import StrictConfiguration
 import Testing

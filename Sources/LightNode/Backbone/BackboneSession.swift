@@ -26,7 +26,7 @@ actor BackboneSession {
   private let identity: IdentityKey
   private let logger: Logger
   private let wall: @Sendable () -> WallTime
-  private let clock = ContinuousClock()
+  private let now: @Sendable () -> ContinuousClock.Instant
   private let alarm = Alarm()
 
   private var login: LoginSession?
@@ -44,14 +44,16 @@ actor BackboneSession {
 
   init(
     url: String?, connection: (any BackboneConnection)?, identity: IdentityKey, logger: Logger,
-    wall: @escaping @Sendable () -> WallTime
+    wall: @escaping @Sendable () -> WallTime,
+    now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
   ) {
     self.connection = connection
     self.identity = identity
     self.logger = logger
     self.wall = wall
-    renewAt = clock.now
-    retryAt = clock.now
+    self.now = now
+    renewAt = now()
+    retryAt = now()
     report = BackboneReport(url: url ?? "", state: url == nil ? .none : .connecting)
   }
 
@@ -83,25 +85,27 @@ actor BackboneSession {
   /// Does what is due and says how long there is nothing to do.
   func turn() async -> Duration {
     guard connection != nil else { return .seconds(3_600) }
-    if clock.now < retryAt { return retryAt - clock.now }
+    if now() < retryAt { return retryAt - now() }
     do {
-      if login == nil || clock.now >= renewAt { try await logIn() }
+      if login == nil || now() >= renewAt { try await logIn() }
       try await publishIfNeeded()
     } catch BackboneClientError.tokenRefused {
       login = nil
       return .zero
     } catch {
       if !Task.isCancelled { away(error) }
-      return max(.zero, retryAt - clock.now)
+      return max(.zero, retryAt - now())
     }
-    return max(.milliseconds(100), renewAt - clock.now)
+    return max(.milliseconds(100), renewAt - now())
   }
 
   /// The backbone's word on a peer, for the node's look-up. Logs in once more when the token is refused.
   func lookUp(_ peer: PeerID) async -> BackboneAnswer {
     guard let connection else { return .unavailable("no backbone is configured") }
     for attempt in 0..<2 {
-      guard let login else { return .unavailable(report.reason.isEmpty ? "not logged in yet" : report.reason) }
+      guard let login else {
+        return .unavailable(report.reason.isEmpty ? "not logged in yet" : report.reason)
+      }
       do {
         return try await connection.lookUp(peer, token: login.token).map { .found($0) } ?? .notFound
       } catch BackboneClientError.tokenRefused where attempt == 0 {
@@ -122,15 +126,15 @@ actor BackboneSession {
     guard let connection, !isLoggingIn else { throw BackboneClientError.busy(retryAfterSeconds: 1) }
     isLoggingIn = true
     defer { isLoggingIn = false }
-    let began = clock.now
+    let began = now()
     let session = try await connection.logIn(as: identity, now: wall())
-    let took = clock.now - began
+    let took = now() - began
     login = session
     publishedSequence = nil
     retry.reset()
-    retryAt = clock.now
+    retryAt = now()
     let life = max(.seconds(1), session.expires - wall())
-    renewAt = clock.now + max(min(life - life / Self.renewalShare, life - .seconds(60)), life / 2)
+    renewAt = now() + max(min(life - life / Self.renewalShare, life - .seconds(60)), life / 2)
     report = BackboneReport(
       url: report.url, state: .loggedIn, tokenExpires: session.expires.secondsSinceEpoch,
       loginMilliseconds: took.milliseconds)
@@ -165,7 +169,7 @@ actor BackboneSession {
     var asked = Duration.zero
     if case BackboneClientError.busy(let seconds) = error { asked = .seconds(seconds) }
     let pause = retry.next(random: Double.random(in: 0..<1), atLeast: asked)
-    retryAt = clock.now + pause
+    retryAt = now() + pause
     let reason = "\(error)"
     if report.state != .away || report.reason != reason {
       logger.warning(

@@ -18,9 +18,11 @@ enum InterfaceEndpoints {
       ($0.isDialable || (permitsLoopback && $0.address.isLoopback)) && seen.insert($0).inserted
     }
     let isV6 = { (endpoint: Endpoint) in if case .v6 = endpoint.address { true } else { false } }
-    let ordered = all.filter { !$0.address.isLoopback && isV6($0) } + all.filter {
-      !$0.address.isLoopback && !isV6($0)
-    } + all.filter(\.address.isLoopback)
+    let ordered =
+      all.filter { !$0.address.isLoopback && isV6($0) }
+      + all.filter {
+        !$0.address.isLoopback && !isV6($0)
+      } + all.filter(\.address.isLoopback)
     return ordered.prefix(RecordBody.endpointLimit).map { AnnouncedEndpoint(.interface, $0) }
   }
 }

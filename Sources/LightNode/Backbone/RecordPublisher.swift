@@ -1,6 +1,7 @@
 import ControlAPI
 import Logging
 import MeshCrypto
+import MeshNode
 import MeshWire
 import NodeHost
 

@@ -1,3 +1,4 @@
+import MeshCrypto
 import MeshWire
 
 /// One key that differs between the running configuration and the file as read again (SIGHUP).

@@ -104,7 +104,8 @@ struct ControlDesk: Sendable {
     case .refused(let refusal):
       throw ControlFailure(.refused, "a record of \(target) came and was refused: \(refusal)")
     case .tooMany:
-      throw ControlFailure(.busy, "\(NodeLimits.lookups) look-ups are under way", next: "try again in a moment")
+      throw ControlFailure(
+        .busy, "\(NodeLimits.lookups) look-ups are under way", next: "try again in a moment")
     }
   }
 

@@ -22,18 +22,14 @@ struct ControlServer: Sendable {
     let server = try await socket.listen()
     defer { socket.remove() }
     await listening()
-    let clients = Mutex(0)
+    let clients = ClientCount(limit: Self.clientLimit)
     try await server.executeThenClose { inbound in
       try await withThrowingDiscardingTaskGroup { group in
         for try await connection in inbound {
-          let isAdmitted = clients.withLock { count in
-            guard count < Self.clientLimit else { return false }
-            count += 1
-            return true
-          }
+          let isAdmitted = clients.enter()
           group.addTask {
             await serve(connection, isAdmitted: isAdmitted)
-            if isAdmitted { clients.withLock { $0 -= 1 } }
+            if isAdmitted { clients.leave() }
           }
         }
       }
@@ -44,7 +40,7 @@ struct ControlServer: Sendable {
     if let credentials = await Self.credentials(of: connection.channel) {
       logger.debug(
         "control client",
-        metadata: ["client.pid": "\(credentials.pid)", "client.uid": "\(credentials.uid)"])
+        metadata: ["client.pid": "\(credentials.process)", "client.uid": "\(credentials.user)"])
     }
     do {
       try await connection.executeThenClose { inbound, outbound in
@@ -99,10 +95,36 @@ struct ControlServer: Sendable {
     }
   }
 
-  private static func credentials(of channel: any Channel) async -> ucred? {
+  /// The kernel's `struct ucred` (unix(7)), which Glibc's module does not show.
+  private struct Caller: BitwiseCopyable {
+    var process: Int32
+    var user: UInt32
+    var group: UInt32
+  }
+
+  private static func credentials(of channel: any Channel) async -> Caller? {
     guard let provider = channel as? any SocketOptionProvider else { return nil }
     return try? await provider.unsafeGetSocketOption(
       level: .init(rawValue: SOL_SOCKET), name: .init(rawValue: SO_PEERCRED)
     ).get()
   }
+}
+
+/// How many connections are served now.
+private final class ClientCount: Sendable {
+  private let limit: Int
+  private let count = Mutex(0)
+
+  init(limit: Int) { self.limit = limit }
+
+  /// Whether there is room for one more.
+  func enter() -> Bool {
+    count.withLock { count in
+      guard count < limit else { return false }
+      count += 1
+      return true
+    }
+  }
+
+  func leave() { count.withLock { $0 -= 1 } }
 }

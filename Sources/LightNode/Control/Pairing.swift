@@ -1,7 +1,9 @@
 import ControlAPI
+import Logging
 import MeshCrypto
 import MeshNode
 import MeshWire
+import NodeHost
 
 /// `invite` and `join`: one pasted line makes two nodes peers of each other.
 extension ControlDesk {

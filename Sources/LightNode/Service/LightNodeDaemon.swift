@@ -89,7 +89,7 @@ public struct LightNodeDaemon: Sendable {
       let server = MetricsServer(
         address: endpoint, registry: registry, node: NodeCounts(), loop: parts.loop,
         logger: Logger(label: "shadowmesh.metrics"))
-      services.append(.init(service: server.makeApplication()))
+      services.append(.init(service: server))
     }
     var group = ServiceGroupConfiguration(
       services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
@@ -100,7 +100,8 @@ public struct LightNodeDaemon: Sendable {
   private func openKey(_ configuration: LightNodeConfiguration) throws -> IdentityKey {
     do {
       let passphrase = try configuration.passphraseFile.map { try Self.firstLine(of: $0) }
-      return try Keystore(directory: configuration.stateDirectory).open(passphrase: passphrase.map { Array($0.utf8) })
+      return try Keystore(directory: configuration.stateDirectory).open(
+        passphrase: passphrase.map { Array($0.utf8) })
     } catch let failure as Keystore.Failure {
       let next =
         if case .unreadable(_, .passphraseNeeded) = failure {
@@ -168,7 +169,8 @@ public struct LightNodeDaemon: Sendable {
         parts.publisher.look()
       } catch {
         logger.error(
-          "the configuration was not taken over; the old one stays in effect", metadata: ["reason": "\(error)"])
+          "the configuration was not taken over; the old one stays in effect",
+          metadata: ["reason": "\(error)"])
       }
       _ = try? ServiceNotification.ready.send()
     }

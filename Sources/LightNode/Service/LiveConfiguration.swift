@@ -1,4 +1,4 @@
-import Logging
+public import Logging
 import Synchronization
 
 /// The configuration as it is now: SIGHUP changes the keys that need no restart.

@@ -5,17 +5,32 @@ import MeshWire
 import Metrics
 import NodeHost
 public import Observability
+import ServiceLifecycle
 
 /// `/metrics` in Prometheus' text format and `/health`, for this machine or its monitoring only.
-struct MetricsServer: Sendable {
+struct MetricsServer: Service, CustomStringConvertible {
   let address: Endpoint
   let registry: PrometheusRegistry
   let node: NodeCounts
   let loop: NodeLoop
   let logger: Logger
 
-  /// The HTTP server. It serves until its task is cancelled or the group shuts down.
-  func makeApplication() -> some ApplicationProtocol {
+  var description: String { "metrics server" }
+
+  /// Serves until the group shuts down.
+  func run() async throws {
+    do {
+      try await makeApplication().run()
+    } catch let error where !(error is CancellationError) {
+      throw LightNodeDaemon.StartFailure(
+        MetricsFailure(description: "metrics_listen \(address): \(error)"),
+        next: "give metrics_listen another port, or off")
+    }
+  }
+
+  private struct MetricsFailure: Error, CustomStringConvertible { let description: String }
+
+  private func makeApplication() -> some ApplicationProtocol {
     let router = Router()
     router.get("/metrics") { _, _ in
       if let status = try? await loop.perform({ node, now, _ in node.status(now: now) }) { node.take(status) }
@@ -38,7 +53,7 @@ struct MetricsServer: Sendable {
 
 /// The node's own counts as metrics. The loop counts packets and drops itself, as they happen.
 final class NodeCounts: Sendable {
-  private let handshakes: [(counter: Counter, value: @Sendable (NodeCounters) -> UInt64)]
+  private let handshakes: [(counter: Counter, value: any KeyPath<NodeCounters, UInt64> & Sendable)]
   private let before = LastCounters()
   private let table = Gauge(label: "shadowmesh_table_contacts")
   private let records = Gauge(label: "shadowmesh_records_cached")
@@ -51,14 +66,14 @@ final class NodeCounts: Sendable {
       Counter(label: label, dimensions: dimension.map { [$0] } ?? [])
     }
     handshakes = [
-      (counter("shadowmesh_handshakes", ("outcome", "started")), { $0.handshakesStarted }),
-      (counter("shadowmesh_handshakes", ("outcome", "completed")), { $0.handshakesCompleted }),
-      (counter("shadowmesh_handshakes", ("outcome", "failed")), { $0.handshakesFailed }),
-      (counter("shadowmesh_lookups", ("source", "cache")), { $0.lookupsFromCache }),
-      (counter("shadowmesh_lookups", ("source", "backbone")), { $0.lookupsFromBackbone }),
-      (counter("shadowmesh_lookups", ("source", "peers")), { $0.lookupsFromPeers }),
-      (counter("shadowmesh_lookups", ("source", "none")), { $0.lookupsFailed }),
-      (counter("shadowmesh_rekeys"), { $0.rekeys }),
+      (counter("shadowmesh_handshakes", ("outcome", "started")), \.handshakesStarted),
+      (counter("shadowmesh_handshakes", ("outcome", "completed")), \.handshakesCompleted),
+      (counter("shadowmesh_handshakes", ("outcome", "failed")), \.handshakesFailed),
+      (counter("shadowmesh_lookups", ("source", "cache")), \.lookupsFromCache),
+      (counter("shadowmesh_lookups", ("source", "backbone")), \.lookupsFromBackbone),
+      (counter("shadowmesh_lookups", ("source", "peers")), \.lookupsFromPeers),
+      (counter("shadowmesh_lookups", ("source", "none")), \.lookupsFailed),
+      (counter("shadowmesh_rekeys"), \.rekeys),
     ]
   }
 
@@ -66,7 +81,7 @@ final class NodeCounts: Sendable {
   func take(_ status: NodeStatus) {
     let old = before.exchange(status.counters)
     for (counter, value) in handshakes {
-      let (now, then) = (value(status.counters), value(old))
+      let (now, then) = (status.counters[keyPath: value], old[keyPath: value])
       if now > then { counter.increment(by: now - then) }
     }
     table.record(status.tableContacts)

@@ -77,7 +77,7 @@ struct Parts: Sendable {
   func save() async {
     await membership.saveEndpoints()
     do {
-      let snapshot = try await loop.perform { node, _, _ in node.snapshot() }
+      let snapshot = try await loop.perform { node, now, _ in node.snapshot(now: now) }
       try folder.write(snapshot)
     } catch {
       logger.error("the cache was not saved", metadata: ["reason": "\(error)"])
@@ -115,7 +115,7 @@ struct LoopService: Service, CustomStringConvertible {
       group.addTask { try await parts.membership.restoreInvitations(now: WallClock.now) }
       group.addTask {
         do { try await gracefulShutdown() } catch { return }
-        try? ServiceNotification.stopping.send()
+        _ = try? ServiceNotification.stopping.send()
         await parts.save()
         await parts.session.close()
         parts.loop.stop()

@@ -193,7 +193,8 @@ actor Membership {
     switch error {
     case let failure as ControlFailure: failure
     case let refusal as PeerRefusal:
-      ControlFailure(.conflict, "the node refused it: \(refusal)", next: "`shadowmesh peers` lists what is there")
+      ControlFailure(
+        .conflict, "the node refused it: \(refusal)", next: "`shadowmesh peers` lists what is there")
     default: ControlFailure(.storage, "\(error)", next: "mend that, and try again; nothing was changed")
     }
   }

@@ -1,0 +1,165 @@
+import BackboneAPI
+import ControlAPI
+import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+import Synchronization
+import Testing
+
+@testable import LightNode
+
+/// A backbone that answers as the test says, and remembers what it was asked.
+private final class ScriptedBackbone: BackboneConnection {
+  struct State {
+    var loginFailure: BackboneClientError?
+    var goodToken: String?
+    var logins = 0
+    var published: [UInt64] = []
+    var clockOffset = Duration.zero
+  }
+  let state = Mutex(State())
+
+  func logIn(as key: IdentityKey, now: WallTime) async throws -> LoginSession {
+    try state.withLock { state in
+      if let failure = state.loginFailure { throw failure }
+      state.logins += 1
+      state.goodToken = "token-\(state.logins)"
+      return LoginSession(
+        token: "token-\(state.logins)", expires: now + .seconds(1_000), nodes: [],
+        clockOffset: state.clockOffset)
+    }
+  }
+
+  func publish(_ record: PeerRecord, token: String) async throws {
+    try state.withLock { state in
+      guard token == state.goodToken else { throw BackboneClientError.tokenRefused }
+      state.published.append(record.body.sequence.value)
+    }
+  }
+
+  func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord? {
+    try state.withLock { state in
+      guard token == state.goodToken else { throw BackboneClientError.tokenRefused }
+      return nil
+    }
+  }
+
+  func shutdown() async throws {}
+}
+
+/// A clock that the test moves.
+private final class HandClock: Sendable {
+  private let state = Mutex(ContinuousClock.now)
+  var now: ContinuousClock.Instant { state.withLock { $0 } }
+  func advance(by duration: Duration) { state.withLock { $0 += duration } }
+}
+
+@Suite("Backbone session")
+struct BackboneSessionTests {
+  private let key: IdentityKey
+  private let backbone = ScriptedBackbone()
+  private let clock = HandClock()
+  private let session: BackboneSession
+
+  init() throws {
+    key = try IdentityKey()
+    let clock = clock
+    session = BackboneSession(
+      url: "https://backbone.example", connection: backbone, identity: key, logger: Logger(label: "test"),
+      wall: { WallTime(secondsSinceEpoch: 1_000_000) }, now: { clock.now })
+  }
+
+  private func record(_ sequence: UInt64) throws -> PeerRecord {
+    let what = OwnRecord(
+      region: Region("europe")!, serviceType: .lightPrivate, relayOffer: 0, endpoints: [], admitted: [])
+    return try what.signed(
+      with: key, sequence: SequenceNumber(sequence), now: WallTime(secondsSinceEpoch: 1_000_000),
+      salt: Array(repeating: 0, count: 16))
+  }
+
+  @Test func itLogsInAndPublishesOnce() async throws {
+    await session.offer(try record(5))
+    _ = await session.turn()
+    _ = await session.turn()
+    #expect(backbone.state.withLock { $0.published } == [5])
+    #expect(backbone.state.withLock { $0.logins } == 1)
+    #expect(await session.report.state == .loggedIn)
+    #expect(await session.hasPublished(SequenceNumber(5)))
+  }
+
+  @Test func theTokenIsRenewedBeforeItEnds() async throws {
+    let pause = await session.turn()
+    #expect(pause > .seconds(400) && pause < .seconds(1_000))
+    clock.advance(by: pause)
+    _ = await session.turn()
+    #expect(backbone.state.withLock { $0.logins } == 2)
+  }
+
+  @Test("A refused token leads to a new login, and the record is published with the new token")
+  func loginAfter401() async throws {
+    _ = await session.turn()
+    backbone.state.withLock { $0.goodToken = "another" }
+    await session.offer(try record(6))
+    #expect(await session.turn() == .zero)
+    _ = await session.turn()
+    #expect(backbone.state.withLock { $0.logins } == 2)
+    #expect(backbone.state.withLock { $0.published } == [6])
+  }
+
+  @Test func aLookUpLogsInAgainAfterARefusedToken() async throws {
+    _ = await session.turn()
+    backbone.state.withLock { $0.goodToken = "another" }
+    guard case .notFound = await session.lookUp(key.keyHash.peerID) else {
+      Issue.record("expected an answer after a second login")
+      return
+    }
+    #expect(backbone.state.withLock { $0.logins } == 2)
+  }
+
+  @Test func whileTheBackboneIsAwayPausesGrowAndLookUpsSaySo() async throws {
+    backbone.state.withLock { $0.loginFailure = .unreachable(url: "x", reason: "no route") }
+    var pauses: [Duration] = []
+    for _ in 0..<12 {
+      let pause = await session.turn()
+      pauses.append(pause)
+      #expect(await session.turn() == pause, "nothing is tried before the pause is over")
+      clock.advance(by: pause)
+    }
+    #expect(pauses[0] <= .seconds(1))
+    #expect(pauses[11] >= .seconds(150) && pauses[11] <= .seconds(300))
+    #expect(await session.report.state == .away)
+    guard case .unavailable(let reason) = await session.lookUp(key.keyHash.peerID) else {
+      Issue.record("expected no answer")
+      return
+    }
+    #expect(reason.contains("no route"))
+    backbone.state.withLock { $0.loginFailure = nil }
+    _ = await session.turn()
+    #expect(await session.report.state == .loggedIn)
+  }
+
+  @Test func theBackbonesOwnPauseIsKept() async throws {
+    backbone.state.withLock { $0.loginFailure = .busy(retryAfterSeconds: 77) }
+    #expect(await session.turn() >= .seconds(77))
+  }
+
+  @Test func withoutABackboneLookUpsSaySo() async throws {
+    let none = BackboneSession(
+      url: nil, connection: nil, identity: key, logger: Logger(label: "test"), wall: { WallClock.now })
+    guard case .unavailable = await none.lookUp(key.keyHash.peerID) else {
+      Issue.record("expected no answer")
+      return
+    }
+    #expect(await none.report.state == .none)
+  }
+
+  @Test func aClockAnHourOffIsNoticed() async throws {
+    let told = Mutex(0)
+    await session.notifyClockOffset { told.withLock { $0 += 1 } }
+    backbone.state.withLock { $0.clockOffset = .seconds(3_600) }
+    _ = await session.turn()
+    #expect(await session.clockOffset == .seconds(3_600))
+    #expect(told.withLock { $0 } == 1)
+  }
+}

@@ -1,0 +1,179 @@
+import ControlAPI
+import Dispatch
+import Foundation
+import Glibc
+import Logging
+import Synchronization
+import Testing
+
+@testable import LightNode
+
+@Suite("Control server")
+struct ControlServerTests {
+  private let folder: TemporaryFolder
+  private let path: String
+
+  init() throws {
+    folder = try TemporaryFolder()
+    path = folder.path + "/control.sock"
+  }
+
+  /// The group that this test runs as: it exists everywhere.
+  private var ownGroup: String {
+    getgrgid(getgid()).map { String(cString: $0.pointee.gr_name) } ?? "root"
+  }
+
+  private func server(_ group: String, _ answering: @escaping ControlServer.Answering) -> ControlServer {
+    let logger = Logger(label: "test")
+    return ControlServer(
+      socket: ControlSocket(path: path, group: group, logger: logger), logger: logger, answering: answering)
+  }
+
+  /// Runs a server, and `body` (which may block) once it listens.
+  private func serving<R: Sendable>(
+    group: String? = nil, _ answering: @escaping ControlServer.Answering,
+    _ body: @escaping @Sendable () throws -> R
+  ) async throws -> R {
+    let server = server(group ?? ownGroup, answering)
+    return try await withThrowingTaskGroup(of: Void.self) { tasks in
+      let (listening, signal) = AsyncStream.makeStream(of: Void.self)
+      tasks.addTask { try await server.run { signal.finish() } }
+      for await _ in listening {}
+      let result: R = try await withCheckedThrowingContinuation { waiter in
+        DispatchQueue.global().async { waiter.resume(with: Result(catching: body)) }
+      }
+      tasks.cancelAll()
+      return result
+    }
+  }
+
+  private static let peer = PeerReport(
+    name: PeerName("bob")!, peerID: "01", keyHash: nil, address: "fd73:6d::1", allow: [],
+    session: "idle", path: .absent)
+
+  @Test func aRequestIsAnswered() async throws {
+    let path = path
+    let answer = try await serving { request, emit in
+      #expect(request == .removePeer(name: PeerName("bob")!))
+      try await emit(.peer(Self.peer), false)
+    } _: {
+      try ControlClient(socketPath: path).send(.removePeer(name: PeerName("bob")!))
+    }
+    #expect(answer == .peer(Self.peer))
+  }
+
+  @Test func severalLinesComeInOrder() async throws {
+    let path = path
+    let count = try await serving { _, emit in
+      try await emit(.peers([Self.peer]), true)
+      try await emit(.peers([Self.peer, Self.peer]), true)
+      try await emit(.peers([]), false)
+    } _: {
+      var sizes: [Int] = []
+      try ControlClient(socketPath: path).send(.peers) { answer in
+        if case .peers(let peers) = answer { sizes.append(peers.count) }
+      }
+      return sizes
+    }
+    #expect(count == [1, 2, 0])
+  }
+
+  @Test func aFailureArrivesAsOne() async throws {
+    let path = path
+    let failure = ControlFailure(.notFound, "no such peer", next: "shadowmesh peers")
+    let got = try await serving { _, _ in
+      throw failure
+    } _: {
+      Result { try ControlClient(socketPath: path).send(.status) }
+    }
+    #expect(throws: failure) { try got.get() }
+  }
+
+  @Test("The socket has mode 0660 while it is served, and is gone afterwards")
+  func socketMode() async throws {
+    let path = path
+    let mode = try await serving { _, _ in
+    } _: {
+      let attributes = try FileManager.default.attributesOfItem(atPath: path)
+      return (attributes[.posixPermissions] as? NSNumber)?.intValue ?? -1
+    }
+    #expect(mode == 0o660)
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test("A socket that a daemon serves is not taken from it")
+  func taken() async throws {
+    let path = path
+    let other = server(ownGroup) { _, _ in }
+    let isRefused = try await serving { _, emit in
+      try await emit(.peers([]), false)
+    } _: {
+      let done = DispatchSemaphore(value: 0)
+      let result = ResultBox()
+      Task {  // why: the test thread blocks for it below
+        do { _ = try await other.socket.listen() } catch { result.set("\(error)") }
+        done.signal()
+      }
+      done.wait()
+      return result.text.contains("another daemon serves \(path)")
+    }
+    #expect(isRefused)
+  }
+
+  @Test("A line that is too long, or no request, is answered and ends the connection")
+  func badLines() async throws {
+    let path = path
+    for line in ["hello\n", String(repeating: "x", count: 70_000)] {
+      let answer = try await serving { _, _ in
+      } _: {
+        try RawClient.exchange(path, line)
+      }
+      let body = try ControlLine.decode(ControlAnswer.self, from: Data(answer.utf8)).body
+      guard case .failure(let failure) = body else {
+        Issue.record("expected a failure")
+        return
+      }
+      #expect(failure.kind == .badRequest)
+    }
+  }
+}
+
+private final class ResultBox: Sendable {
+  private let state = Mutex("")
+  var text: String { state.withLock { $0 } }
+  func set(_ text: String) { state.withLock { $0 = text } }
+}
+
+/// Sends bytes as they are and reads to the end.
+private enum RawClient {
+  static func exchange(_ path: String, _ text: String) throws -> String {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    let connected = withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    try #require(connected == 0)
+    let bytes = Array(text.utf8)
+    var sent = 0
+    while sent < bytes.count {
+      let count = bytes[sent...].withUnsafeBytes {
+        send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+      }
+      if count <= 0 { break }
+      sent += count
+    }
+    var answer: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4_096)
+    while true {
+      let count = recv(descriptor, &chunk, chunk.count, 0)
+      if count <= 0 { break }
+      answer += chunk[..<count]
+    }
+    return String(decoding: answer, as: UTF8.self)
+  }
+}

@@ -1,0 +1,161 @@
+import ControlAPI
+import Foundation
+import Logging
+import MeshCrypto
+import MeshNode
+import MeshWire
+import Synchronization
+import Testing
+
+@testable import LightNode
+
+/// A node's peer table that only remembers.
+private final class RecordingTable: PeerTable {
+  struct State {
+    var peers: [PeerID: PeerEntry] = [:]
+    var invitations: [[UInt8]] = []
+    var refusal: PeerRefusal?
+  }
+  let state = Mutex(State())
+
+  func add(_ entry: PeerEntry) async throws {
+    try state.withLock { state in
+      if let refusal = state.refusal { throw refusal }
+      state.peers[entry.peerID] = entry
+    }
+  }
+
+  func remove(_ peerID: PeerID) async throws { state.withLock { $0.peers[peerID] = nil } }
+
+  func addInvitation(secretHash: [UInt8], expires: WallTime) async throws -> Int? {
+    state.withLock { state in
+      state.invitations.append(secretHash)
+      return state.invitations.count - 1
+    }
+  }
+}
+
+@Suite("Membership")
+struct MembershipTests {
+  private let folder: TemporaryFolder
+  private let state: StateFolder
+  private let table = RecordingTable()
+  private let membership: Membership
+  private let ourself = PeerID(Array(repeating: 9, count: 20))!
+  private let now = WallTime(secondsSinceEpoch: 1_000)
+  private let bob = PeerName("bob")!
+
+  init() throws {
+    folder = try TemporaryFolder()
+    state = StateFolder(directory: folder.path)
+    membership = Membership(
+      book: PeerBook(ourself: ourself), ledger: InviteLedger(), table: table, folder: state,
+      logger: Logger(label: "test"))
+  }
+
+  private func id(_ byte: UInt8) -> PeerID { PeerID(Array(repeating: byte, count: 20))! }
+  private var added: [PeerID] { table.state.withLock { $0.peers.keys.sorted() } }
+
+  @Test func anAddedPeerIsInBookNodeAndFile() async throws {
+    try await membership.add(bob, id(1), allow: [.tcp(22), .ping])
+    #expect(added == [id(1)])
+    #expect(table.state.withLock { $0.peers[id(1)]?.inbound.tcpPorts } == [22])
+    #expect(table.state.withLock { $0.peers[id(1)]?.inbound.allowsPing } == true)
+    #expect(try state.readPeers(ourself: ourself)[bob]?.peerID == id(1))
+    _ = try await membership.remove(bob)
+    #expect(added.isEmpty)
+    #expect(try state.readPeers(ourself: ourself).count == 0)
+  }
+
+  @Test("Without --allow nothing may come in but replies")
+  func denyByDefault() async throws {
+    try await membership.add(bob, id(1), allow: [])
+    #expect(table.state.withLock { $0.peers[id(1)]?.inbound } == .repliesOnly)
+  }
+
+  @Test func whatTheNodeRefusesIsNowhere() async throws {
+    table.state.withLock { $0.refusal = .full }
+    await #expect(throws: ControlFailure.self) { try await membership.add(bob, id(1), allow: []) }
+    #expect(await membership.entries.isEmpty)
+    #expect(try state.readPeers(ourself: ourself).count == 0)
+  }
+
+  @Test("A disk that takes nothing leaves book, node and file as they were")
+  func diskRefuses() async throws {
+    try await membership.add(bob, id(1), allow: [])
+    try FileManager.default.removeItem(atPath: folder.path)
+    let failure = await #expect(throws: ControlFailure.self) {
+      try await membership.add(PeerName("eve")!, id(2), allow: [])
+    }
+    #expect(failure?.kind == .storage)
+    #expect(added == [id(1)])
+    await #expect(throws: ControlFailure.self) { try await membership.remove(bob) }
+    #expect(await membership.entry(bob) != nil)
+  }
+
+  @Test("An invitation makes one peer, once, and is spent on the disk")
+  func redeem() async throws {
+    let secret: [UInt8] = Array(repeating: 7, count: 32)
+    let hash = InviteLine.hash(ofSecret: secret)
+    let expires = WallTime(secondsSinceEpoch: 2_000)
+    try await membership.invite(secretHash: hash, name: bob, allow: [.tcp(80)], expires: expires, now: now)
+    #expect(table.state.withLock { $0.invitations } == [hash])
+    let guest = try IdentityKey().publicKey
+    let endpoint = Endpoint("192.0.2.1:1")!
+    await membership.redeemed(index: 0, by: guest, at: endpoint, now: now)
+    let entry = await membership.entry(bob)
+    #expect(entry?.keyHash == guest.keyHash)
+    #expect(entry?.allow == [.tcp(80)])
+    #expect(entry?.endpoints == [endpoint])
+    #expect(try state.readInvites().entries.isEmpty)
+    await membership.redeemed(index: 0, by: try IdentityKey().publicKey, at: endpoint, now: now)
+    #expect(await membership.entries.count == 1)
+  }
+
+  @Test("An invitation that has expired here makes no peer")
+  func redeemLate() async throws {
+    try await membership.invite(
+      secretHash: [1], name: nil, allow: [], expires: WallTime(secondsSinceEpoch: 2_000), now: now)
+    await membership.redeemed(
+      index: 0, by: try IdentityKey().publicKey, at: Endpoint("192.0.2.1:1")!,
+      now: WallTime(secondsSinceEpoch: 2_000))
+    #expect(await membership.entries.isEmpty)
+  }
+
+  @Test func anInvitationSurvivesARestart() async throws {
+    try await membership.invite(
+      secretHash: [1, 2], name: bob, allow: [], expires: WallTime(secondsSinceEpoch: 2_000), now: now)
+    let again = RecordingTable()
+    let restarted = Membership(
+      book: PeerBook(ourself: ourself), ledger: try state.readInvites(), table: again, folder: state,
+      logger: Logger(label: "test"))
+    try await restarted.restoreInvitations(now: now)
+    #expect(again.state.withLock { $0.invitations } == [[1, 2]])
+    await restarted.redeemed(
+      index: 0, by: try IdentityKey().publicKey, at: Endpoint("192.0.2.1:1")!, now: now)
+    #expect(await restarted.entry(bob) != nil)
+  }
+
+  @Test("A damaged peer book stops the start, stays as it is, and the copy before it is named")
+  func damagedBook() async throws {
+    try await membership.add(bob, id(1), allow: [])
+    try await membership.add(PeerName("eve")!, id(2), allow: [])
+    let file = try folder.write("{\"peers\":[", to: "peers.json")
+    let damage = #expect(throws: StateFolder.Damaged.self) { try state.readPeers(ourself: ourself) }
+    #expect(damage?.next.contains("peers.json.previous") == true)
+    #expect(try String(contentsOfFile: file, encoding: .utf8) == "{\"peers\":[")
+    try FileManager.default.removeItem(atPath: file)
+    try FileManager.default.copyItem(atPath: file + ".previous", toPath: file)
+    #expect(try state.readPeers(ourself: ourself)[bob] != nil)
+  }
+
+  @Test func whereAPeerWasReachedComesFirst() async throws {
+    let guest = try IdentityKey().publicKey
+    try await membership.add(
+      bob, guest.keyHash.peerID, keyHash: guest.keyHash, allow: [], endpoints: [Endpoint("192.0.2.1:1")!])
+    await membership.reached(guest.keyHash.peerID, at: Endpoint("192.0.2.2:2")!)
+    await membership.saveEndpoints()
+    let saved = try state.readPeers(ourself: ourself)[bob]?.endpoints.map(\.description)
+    #expect(saved == ["192.0.2.2:2", "192.0.2.1:1"])
+  }
+}
