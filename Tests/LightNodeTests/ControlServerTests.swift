@@ -1,11 +1,10 @@
-import ControlAPI
 import Dispatch
 import Foundation
-import Glibc
 import Logging
 import Synchronization
 import Testing
 
+@testable import ControlAPI
 @testable import LightNode
 
 @Suite("Control server")
@@ -18,9 +17,10 @@ struct ControlServerTests {
     path = folder.path + "/control.sock"
   }
 
-  /// The group that this test runs as: it exists everywhere.
+  /// The group of a folder that this test made.
   private var ownGroup: String {
-    getgrgid(getgid()).map { String(cString: $0.pointee.gr_name) } ?? "root"
+    let attributes = try? FileManager.default.attributesOfItem(atPath: folder.path)
+    return attributes?[.groupOwnerAccountName] as? String ?? "root"
   }
 
   private func server(_ group: String, _ answering: @escaping ControlServer.Answering) -> ControlServer {
@@ -126,9 +126,14 @@ struct ControlServerTests {
     for line in ["hello\n", String(repeating: "x", count: 70_000)] {
       let answer = try await serving { _, _ in
       } _: {
-        try RawClient.exchange(path, line)
+
+        let stream = try UnixStream(connectingTo: path, timeout: 30)
+        defer { stream.close() }
+        try stream.write(Data(line.utf8))
+        return try stream.readLine(limit: ControlLine.maximumLength)
+
       }
-      let body = try ControlLine.decode(ControlAnswer.self, from: Data(answer.utf8)).body
+      let body = try ControlLine.decode(ControlAnswer.self, from: answer ?? Data()).body
       guard case .failure(let failure) = body else {
         Issue.record("expected a failure")
         return
@@ -142,38 +147,4 @@ private final class ResultBox: Sendable {
   private let state = Mutex("")
   var text: String { state.withLock { $0 } }
   func set(_ text: String) { state.withLock { $0 = text } }
-}
-
-/// Sends bytes as they are and reads to the end.
-private enum RawClient {
-  static func exchange(_ path: String, _ text: String) throws -> String {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let connected = withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    try #require(connected == 0)
-    let bytes = Array(text.utf8)
-    var sent = 0
-    while sent < bytes.count {
-      let count = bytes[sent...].withUnsafeBytes {
-        send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-      }
-      if count <= 0 { break }
-      sent += count
-    }
-    var answer: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 4_096)
-    while true {
-      let count = recv(descriptor, &chunk, chunk.count, 0)
-      if count <= 0 { break }
-      answer += chunk[..<count]
-    }
-    return String(decoding: answer, as: UTF8.self)
-  }
 }

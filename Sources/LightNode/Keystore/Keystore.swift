@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 public import MeshCrypto
+import NodeHost
 
 /// The identity key in a state directory: `identity.key`, mode 0600, in a directory of mode 0700.
 ///
@@ -29,110 +30,85 @@ public struct Keystore: Sendable {
   /// Reads and checks the file. The key inside may still need a passphrase.
   public func read() throws(Failure) -> KeyFile {
     try checkDirectory()
-    let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { throw failure("open", path, errno) }
-    defer { _ = close(descriptor) }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else { throw failure("stat", path, errno) }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegular(path: path) }
-    let mode = status.st_mode & 0o7777
-    guard mode & 0o077 == 0 else {
-      throw .readableByOthers(path: path, mode: mode, mend: "chmod 600 \(path)")
+    let found = try attributes(of: path)
+    guard found.isRegular else { throw .notRegular(path: path) }
+    guard found.mode & 0o077 == 0 else {
+      throw .readableByOthers(path: path, mode: found.mode, mend: "chmod 600 \(path)")
     }
-    var bytes = [UInt8](repeating: 0, count: 4_096)
-    var filled = 0
-    while filled < bytes.count {
-      let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-        unsafe Glibc.read(descriptor, buffer.baseAddress?.advanced(by: filled), buffer.count - filled)
-      }
-      if count == 0 { break }
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw failure("read", path, errno)
-      }
-      filled += count
-    }
-    do {
-      return try KeyFile(Array(bytes[..<filled]))
-    } catch { throw .unreadable(path: path, error) }
+    let bytes: [UInt8]?
+    do { bytes = try file.read() } catch { throw failure(error) }
+    guard let bytes else { throw .missing(path: path) }
+    do { return try KeyFile(bytes) } catch { throw .unreadable(path: path, error) }
   }
 
   /// Reads the key.
   public func open(passphrase: [UInt8]?) throws(Failure) -> IdentityKey {
     let file = try read()
-    do {
-      return try file.open(passphrase: passphrase)
-    } catch { throw .unreadable(path: path, error) }
+    do { return try file.open(passphrase: passphrase) } catch {
+      throw .unreadable(path: path, error)
+    }
   }
 
   /// Writes a new key. Refuses when there is a file of that name already, whatever it holds.
   ///
-  /// The bytes are on disk under another name before the final name appears, by link(2), which never
-  /// replaces. When run by root, the file gets the directory's owner, so that the daemon's user can read it.
-  public func create(_ file: KeyFile) throws(Failure) {
-    try makeDirectory()
-    try checkDirectory()
-    var existing = stat()
-    if unsafe lstat(path, &existing) == 0 { throw .exists(path: path) }
-    let temporary = "\(directory)/.identity.key.\(getpid())"
-    _ = unsafe unlink(temporary)
-    let descriptor = unsafe Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw failure("create", temporary, errno) }
-    defer {
-      _ = close(descriptor)
-      _ = unsafe unlink(temporary)
+  /// The bytes are on the disk before the name appears, and the name never replaces another. When run by root, the
+  /// file gets the directory's owner, so that the daemon's user can read it.
+  public func create(_ key: KeyFile) throws(Failure) {
+    do { try file.makeDirectory() } catch { throw failure(error) }
+    let folder = try checkDirectory()
+    do { try file.create(key.encoded) } catch { throw failure(error) }
+    guard geteuid() == 0, folder.owner != 0 else { return }
+    guard unsafe chown(path, folder.owner, folder.group) == 0 else {
+      throw .system(operation: "hand over", path: path, reason: unsafe String(cString: strerror(errno)))
     }
-    try write(file.encoded, to: descriptor, named: temporary)
-    guard fchmod(descriptor, 0o600) == 0 else { throw failure("chmod", temporary, errno) }
-    if geteuid() == 0 {
-      var owner = stat()
-      guard unsafe stat(directory, &owner) == 0, fchown(descriptor, owner.st_uid, owner.st_gid) == 0 else {
-        throw failure("chown", temporary, errno)
+  }
+
+  private var file: StateFile { StateFile(path: path, sizeLimit: 4_096) }
+
+  @discardableResult
+  private func checkDirectory() throws(Failure) -> Attributes {
+    let found = try attributes(of: directory)
+    guard found.mode & 0o077 == 0 else {
+      throw .readableByOthers(path: directory, mode: found.mode, mend: "chmod 700 \(directory)")
+    }
+    return found
+  }
+
+  private struct Attributes {
+    var isRegular: Bool
+    var mode: UInt32
+    var owner: UInt32
+    var group: UInt32
+  }
+
+  /// Of the name itself: a link is not followed.
+  private func attributes(of path: String) throws(Failure) -> Attributes {
+    let found: [FileAttributeKey: Any]
+    do { found = try FileManager.default.attributesOfItem(atPath: path) } catch {
+      switch (error as? CocoaError)?.code {
+      case .fileReadNoSuchFile?, .fileNoSuchFile?: throw .missing(path: self.path)
+      case .fileReadNoPermission?: throw .notPermitted(path: path)
+      default: throw .system(operation: "inspect", path: path, reason: "\(error)")
       }
     }
-    guard fsync(descriptor) == 0 else { throw failure("fsync", temporary, errno) }
-    guard unsafe link(temporary, path) == 0 else { throw failure("link", path, errno) }
-    let folder = unsafe Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard folder >= 0 else { throw failure("open", directory, errno) }
-    defer { _ = close(folder) }
-    guard fsync(folder) == 0 else { throw failure("fsync", directory, errno) }
+    func number(_ key: FileAttributeKey) -> UInt32 { (found[key] as? NSNumber)?.uint32Value ?? 0 }
+    return Attributes(
+      isRegular: found[.type] as? FileAttributeType == .typeRegular, mode: number(.posixPermissions),
+      owner: number(.ownerAccountID), group: number(.groupOwnerAccountID))
   }
 
-  private func write(_ bytes: [UInt8], to descriptor: Int32, named name: String) throws(Failure) {
-    var written = 0
-    while written < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes { buffer in
-        unsafe Glibc.write(descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written)
-      }
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw failure("write", name, errno)
-      }
-      written += count
-    }
-  }
-
-  /// Makes the directory, mode 0700, when it is not there. Its parent must exist.
-  private func makeDirectory() throws(Failure) {
-    if unsafe mkdir(directory, 0o700) != 0, errno != EEXIST { throw failure("mkdir", directory, errno) }
-  }
-
-  private func checkDirectory() throws(Failure) {
-    var status = stat()
-    guard unsafe stat(directory, &status) == 0 else { throw failure("stat", directory, errno) }
-    let mode = status.st_mode & 0o7777
-    guard mode & 0o077 == 0 else {
-      throw .readableByOthers(path: directory, mode: mode, mend: "chmod 700 \(directory)")
-    }
-  }
-
-  private func failure(_ operation: String, _ path: String, _ code: Int32) -> Failure {
-    switch code {
-    case ENOENT where path == self.path || path == directory: .missing(path: self.path)
-    case EEXIST where path == self.path: .exists(path: path)
-    case EACCES, EPERM: .notPermitted(path: path)
-    case ELOOP: .notRegular(path: path)
-    default: .system(operation: operation, path: path, reason: unsafe String(cString: strerror(code)))
+  private func failure(_ error: StateFileError) -> Failure {
+    switch error.reason {
+    case .exists: .exists(path: path)
+    // A name that is taken by something else is taken.
+    case .symbolicLink, .notAFile:
+      (try? attributes(of: path)) == nil ? .notRegular(path: path) : .exists(path: path)
+    case .tooLarge: .unreadable(path: path, .notAKeyFile)
+    case .diskFull: .system(operation: "write", path: path, reason: "no space is left")
+    case .system(let cause, _) where cause.code == EACCES || cause.code == EPERM: .notPermitted(path: path)
+    case .system(let cause, let step): .system(operation: step, path: path, reason: "\(cause)")
+    case .openToOthers, .foreignOwner, .directoryOpenToOthers:
+      .system(operation: "use", path: path, reason: error.description)
     }
   }
 }
@@ -153,7 +129,7 @@ extension Keystore.Failure: CustomStringConvertible {
       "\(path) is damaged (its checksum does not hold); it was left as it is"
     case .unreadable(let path, .passphraseNeeded): "\(path) needs a passphrase"
     case .unreadable(let path, .wrongPassphrase): "that passphrase does not open \(path)"
-    case .system(let operation, let path, let reason): "cannot \(operation) \(path): \(reason)"
+    case .system(let operation, let path, let reason): "\(path): could not \(operation): \(reason)"
     }
   }
 
