@@ -101,7 +101,9 @@ let edges: [Target] = [
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
-  program("shadowmesh", ["ControlAPI", "MeshWire", "LightNode", "StrictConfiguration", arguments]),
+  program(
+    "shadowmesh",
+    ["ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", arguments]),
   program(
     "shadowmesh-lightnode",
     ["LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", log, arguments]),

@@ -16,8 +16,8 @@ protocol BackboneConnection: Sendable {
 
 extension BackboneClient: BackboneConnection {}
 
-/// Stays logged in to the backbone: refreshes the token before it ends, logs in again when it is refused, waits
-/// longer and longer while the backbone is away. Hands our record to it, and asks it for others'.
+/// Stays logged in to the backbone: refreshes the token before it ends, logs in again when it is refused,
+/// waits longer and longer while the backbone is away. Hands our record to it, and asks it for others'.
 actor BackboneSession {
   /// A token is renewed when a fifth of its life is left, and at least a minute before its end.
   static let renewalShare = 5

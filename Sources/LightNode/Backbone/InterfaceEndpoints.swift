@@ -4,7 +4,8 @@ import NIOCore
 
 /// The endpoints that this machine's own interfaces give.
 enum InterfaceEndpoints {
-  /// Dialable addresses of every interface but `tunName`, IPv6 before IPv4, at most 8; loopback only where permitted.
+  /// Dialable addresses of every interface but `tunName`, IPv6 before IPv4, at most 8; loopback only where
+  /// permitted.
   static func current(port: Int, except tunName: String, permitsLoopback: Bool) -> [AnnouncedEndpoint] {
     guard let devices = try? System.enumerateDevices() else { return [] }
     let addresses = devices.filter { $0.name != tunName }

@@ -15,8 +15,8 @@ struct OwnRecord: Hashable, Sendable {
   /// Who may see a private node's endpoints: every peer whose KeyHash is known.
   var admitted: [KeyHash]
 
-  /// The next sequence number: above the last one that was signed, whatever the clock says, and above the one that a
-  /// node signed that shares this key and lost its state, where the clock allows.
+  /// The next sequence number: above the last one that was signed, whatever the clock says, and above the one
+  /// that a node signed that shares this key and lost its state, where the clock allows.
   static func nextSequence(after last: UInt64, now: WallTime) -> SequenceNumber {
     SequenceNumber(max(last == .max ? last : last + 1, now.secondsSinceEpoch))
   }

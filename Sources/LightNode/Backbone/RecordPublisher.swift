@@ -5,8 +5,8 @@ import MeshNode
 import MeshWire
 import NodeHost
 
-/// Signs this node's record at the start, when what it says has changed, and at half of its life; gives it to the
-/// node and to the backbone.
+/// Signs this node's record at the start, when what it says has changed, and at half of its life; gives it to
+/// the node and to the backbone.
 actor RecordPublisher {
   /// How often the interfaces are looked at.
   static let watch: Duration = .seconds(30)

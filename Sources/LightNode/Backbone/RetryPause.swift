@@ -1,5 +1,5 @@
-/// How long to leave a backbone alone that did not answer: 1 s × 2 each time, at most 5 min, half of it random, so
-/// that a thousand nodes don't come back in the same second.
+/// How long to leave a backbone alone that did not answer: 1 s × 2 each time, at most 5 min, half of it
+/// random, so that a thousand nodes don't come back in the same second.
 struct RetryPause: Hashable, Sendable {
   static let first: Duration = .seconds(1)
   static let longest: Duration = .seconds(300)

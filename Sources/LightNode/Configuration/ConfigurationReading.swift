@@ -5,8 +5,9 @@ public import StrictConfiguration
 extension LightNodeConfiguration {
   /// Reads the file, then the flags over it, and holds the result against the rules that span keys.
   ///
-  /// `flags` are configuration keys with their text (`listen_port` → `["9001"]`), several for a list. Every refusal is
-  /// a ``ConfigurationError`` with the file (or `command line`), the line, the key and what was expected.
+  /// `flags` are configuration keys with their text (`listen_port` → `["9001"]`), several for a list. Every
+  /// refusal is a ``ConfigurationError`` with the file (or `command line`), the line, the key and what was
+  /// expected.
   public static func load(path: String?, flags: [(key: String, values: [String])] = [])
     throws(ConfigurationError) -> LightNodeConfiguration
   {
@@ -32,8 +33,8 @@ extension LightNodeConfiguration {
     return configuration
   }
 
-  /// One `key: value` line a flag. Digits and truth values stay plain, anything else is quoted, so that the flag's
-  /// text can only ever be a value.
+  /// One `key: value` line a flag. Digits and truth values stay plain, anything else is quoted, so that the
+  /// flag's text can only ever be a value.
   private static func yaml(of flags: [(key: String, values: [String])]) -> String {
     func scalar(_ text: String) -> String {
       let plain =

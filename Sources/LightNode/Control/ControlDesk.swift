@@ -23,7 +23,8 @@ struct ControlDesk: Sendable {
   let reader: NoticeReader
   let logger: Logger
 
-  /// Hands one line after the other to `emit`; `true` with a line that another follows. Throws ``ControlFailure``.
+  /// Hands one line after the other to `emit`; `true` with a line that another follows. Throws
+  /// ``ControlFailure``.
   typealias Emit = (_ answer: ControlAnswer, _ more: Bool) async throws -> Void
 
   func answer(_ request: ControlRequest, emit: Emit) async throws {

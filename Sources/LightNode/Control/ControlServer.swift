@@ -5,7 +5,8 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Serves the UNIX socket: one request a connection, at most ``clientLimit`` connections, 10 s to say what is wanted.
+/// Serves the UNIX socket: one request a connection, at most ``clientLimit`` connections, 10 s to say what is
+/// wanted.
 struct ControlServer: Sendable {
   static let clientLimit = 32
   static let requestTime: Duration = .seconds(10)

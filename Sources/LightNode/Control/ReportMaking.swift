@@ -44,7 +44,8 @@ extension LookUpReport {
 }
 
 extension PingReport {
-  /// `outcome` is `nil` when the node did not end the ping in time. Throws for what no further ping would change.
+  /// `outcome` is `nil` when the node did not end the ping in time. Throws for what no further ping would
+  /// change.
   init(_ outcome: PingOutcome?, index: Int, peerID: PeerID, name: String) throws(ControlFailure) {
     func silence(_ message: String) -> PingReport {
       PingReport(

@@ -51,8 +51,8 @@ public struct Keystore: Sendable {
 
   /// Writes a new key. Refuses when there is a file of that name already, whatever it holds.
   ///
-  /// The bytes are on the disk before the name appears, and the name never replaces another. When run by root, the
-  /// file gets the directory's owner, so that the daemon's user can read it.
+  /// The bytes are on the disk before the name appears, and the name never replaces another. When run by
+  /// root, the file gets the directory's owner, so that the daemon's user can read it.
   public func create(_ key: KeyFile) throws(Failure) {
     do { try file.makeDirectory() } catch { throw failure(error) }
     let folder = try checkDirectory()

@@ -2,7 +2,8 @@ public import ControlAPI
 import Foundation
 public import MeshWire
 
-/// Everyone whom the owner added: names, pinned keys, what they may open here. A value; ``PeerBookFile`` stores it.
+/// Everyone whom the owner added: names, pinned keys, what they may open here. A value; ``PeerBookFile``
+/// stores it.
 public struct PeerBook: Hashable, Sendable {
   /// Most peers of one node: what the core holds, and what a record can admit.
   public static let maximumPeers = 256
@@ -85,6 +86,7 @@ public struct PeerBook: Hashable, Sendable {
     return entry
   }
 
+  /// Takes a peer out, and returns what was known of it.
   @discardableResult
   public mutating func remove(_ name: PeerName) throws(Refusal) -> Entry {
     guard let entry = self[name] else { throw .unknown(name) }
@@ -111,7 +113,8 @@ public struct PeerBook: Hashable, Sendable {
     return changed
   }
 
-  /// A name for a peer that came without one: `peer-` and the first 8 digits of its PeerID, longer when taken.
+  /// A name for a peer that came without one: `peer-` and the first 8 digits of its PeerID, longer when
+  /// taken.
   public func freeName(for peerID: PeerID) -> PeerName? {
     for digits in stride(from: 8, through: 24, by: 4) {
       if let name = PeerName("peer-\(peerID.description.prefix(digits))"), self[name] == nil { return name }
@@ -146,7 +149,7 @@ extension PeerBook.Refusal: CustomStringConvertible {
     case .full: "remove peers that you don't use: shadowmesh peer remove NAME"
     case .unknown: "`shadowmesh peers` lists the names"
     case .otherKey(let name):
-      "ask the owner of \(name) whether the key is new; if so: shadowmesh peer remove \(name), and add it again"
+      "ask its owner whether the key is new; if so: shadowmesh peer remove \(name), and add it again"
     }
   }
 }

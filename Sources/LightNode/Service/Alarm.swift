@@ -22,7 +22,8 @@ final class Alarm: Sendable {
     waiter?.resume()
   }
 
-  /// Returns after `duration` or at a ring, whichever is first. One task at a time. Throws when it is cancelled.
+  /// Returns after `duration` or at a ring, whichever is first. One task at a time. Throws when it is
+  /// cancelled.
   func pause(atMost duration: Duration) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await Task.sleep(for: duration) }

@@ -49,5 +49,6 @@ public struct AdjustableLogHandler: LogHandler {
     set { inner[metadataKey: key] = newValue }
   }
 
+  /// Hands the event on; the level has been checked by then.
   public func log(event: LogEvent) { inner.log(event: event) }
 }

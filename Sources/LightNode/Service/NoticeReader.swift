@@ -5,7 +5,8 @@ import MeshWire
 import NodeHost
 import Synchronization
 
-/// Reads what the node tells: answers its questions to the backbone, wakes who waits, keeps the peer book up, logs.
+/// Reads what the node tells: answers its questions to the backbone, wakes who waits, keeps the peer book up,
+/// logs.
 final class NoticeReader: Sendable {
   /// Questions to the backbone under way at once; the node asks at most ``NodeLimits/lookups``.
   static let questionLimit = NodeLimits.lookups

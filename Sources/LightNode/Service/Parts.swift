@@ -102,8 +102,8 @@ struct Piece: Service, CustomStringConvertible {
   }
 }
 
-/// The loop and the reader of its notices. At shutdown the state is saved before the loop ends: the group shuts
-/// services down in reverse order, so this one, the first, goes last.
+/// The loop and the reader of its notices. At shutdown the state is saved before the loop ends: the group
+/// shuts services down in reverse order, so this one, the first, goes last.
 struct LoopService: Service, CustomStringConvertible {
   let parts: Parts
   var description: String { "node loop" }

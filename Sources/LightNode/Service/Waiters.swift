@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Tasks that wait for an outcome by its key. An outcome that comes before its waiter is kept; one that nobody waits
-/// for is dropped after ``early`` others.
+/// Tasks that wait for an outcome by its key. An outcome that comes before its waiter is kept; one that
+/// nobody waits for is dropped after ``early`` others.
 final class Waiters<Key: Hashable & Sendable, Outcome: Sendable>: Sendable {
   /// Outcomes kept for waiters to come.
   static var earlyLimit: Int { 128 }
@@ -13,8 +13,8 @@ final class Waiters<Key: Hashable & Sendable, Outcome: Sendable>: Sendable {
 
   private let state = Mutex(State())
 
-  /// The outcome, or `nil` when it takes longer than `duration`, the task is cancelled, or another waits anew for
-  /// the same key.
+  /// The outcome, or `nil` when it takes longer than `duration`, the task is cancelled, or another waits anew
+  /// for the same key.
   func outcome(of key: Key, within duration: Duration) async -> Outcome? {
     await withTaskGroup(of: Void.self, returning: Outcome?.self) { group in
       group.addTask {

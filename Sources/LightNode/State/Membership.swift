@@ -112,7 +112,8 @@ actor Membership {
     }
   }
 
-  /// Notes where a peer was reached: first in its list from now on. Saved with the next change, or at the end.
+  /// Notes where a peer was reached: first in its list from now on. Saved with the next change, or at the
+  /// end.
   func reached(_ peerID: PeerID, at endpoint: Endpoint) {
     guard let entry = book[peerID], let keyHash = entry.keyHash, entry.endpoints.first != endpoint else {
       return

@@ -72,7 +72,8 @@ struct StateFolder: Sendable {
 
   func writeSequence(_ number: UInt64) throws { try sequence.write(Array("\(number)\n".utf8)) }
 
-  /// Cached records and the routing table; `nil` when there are none. A damaged cache is worth a line in the log only.
+  /// Cached records and the routing table; `nil` when there are none. A damaged cache is worth a line in the
+  /// log only.
   func readCache() throws -> NodeSnapshot? {
     guard let bytes = try cache.read() else { return nil }
     do {

@@ -68,8 +68,8 @@ struct PeerAddCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "add", abstract: "Add a peer under a name, or change what it may open here.",
     discussion: """
-      Adding permits traffic to the peer and its replies; what it may open here needs --allow. The other node's \
-      owner has to add this node too. `shadowmesh invite` does both ways at once.
+      Adding permits traffic to the peer and its replies; what it may open here needs --allow. The other \
+      node's owner has to add this node too. `shadowmesh invite` does both ways at once.
       """)
   @OptionGroup var daemon: DaemonOptions
   @Argument(help: "1 to 32 of a-z, 0-9 and -.") var name: PeerName

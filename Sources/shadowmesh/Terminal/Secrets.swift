@@ -2,8 +2,8 @@ import ArgumentParser
 import Foundation
 import Glibc
 
-/// How a passphrase reaches the program: from a file, or typed without echo. Never as an argument, where every user
-/// of the machine could read it.
+/// How a passphrase reaches the program: from a file, or typed without echo. Never as an argument, where
+/// every user of the machine could read it.
 struct PassphraseOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("A file whose first line is the passphrase; - for standard input.", valueName: "path"),

@@ -39,7 +39,9 @@ enum ImportArrows {
       "GRDB", "JWTKit",
       "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
-    "shadowmesh": ["ControlAPI", "MeshWire", "LightNode", "StrictConfiguration", "ArgumentParser"],
+    "shadowmesh": [
+      "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
+    ],
     "shadowmesh-lightnode": [
       "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
     ],
