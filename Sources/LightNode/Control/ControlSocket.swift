@@ -78,9 +78,9 @@ struct ControlSocket: Sendable {
   }
 
   private static func number(ofGroup name: String) -> gid_t? {
-    var entry = unsafe group_entry()
+    var entry = unsafe GroupEntry()
     var buffer = [CChar](repeating: 0, count: 16_384)
-    var found: UnsafeMutablePointer<group_entry>?
+    var found: UnsafeMutablePointer<GroupEntry>?
     guard unsafe getgrnam_r(name, &entry, &buffer, buffer.count, &found) == 0, unsafe found != nil else {
       return nil
     }
@@ -88,4 +88,4 @@ struct ControlSocket: Sendable {
   }
 }
 
-private typealias group_entry = Glibc.group
+private typealias GroupEntry = Glibc.group
