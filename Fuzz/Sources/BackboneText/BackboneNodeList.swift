@@ -1,0 +1,1 @@
+../../../Sources/BackboneAPI/Statements/BackboneNodeList.swift

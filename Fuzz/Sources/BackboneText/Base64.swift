@@ -1,0 +1,1 @@
+../../../Sources/BackboneAPI/Messages/Base64.swift

@@ -1,0 +1,119 @@
+import BackboneText
+import ControlText
+import Crypto
+import Foundation
+import Harness
+import MeshCrypto
+import MeshWire
+
+/// Text from outside: addresses, invitations, JSON bodies of the backbone's API both ways, lines of the
+/// control socket.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  var input = FuzzInput(first, count)
+  let choice = input.byte()
+  let bytes = input.rest()
+  switch choice % 10 {
+  case 0: readAddresses(String(decoding: bytes, as: UTF8.self))
+  case 1: readInvitation(String(decoding: bytes, as: UTF8.self))
+  case 2: readInvitation(InviteLine.prefix + withChecksum(bytes))
+  case 3: roundTrip(VerifyRequest.self, bytes)
+  case 4:
+    roundTrip(VerifyAnswer.self, bytes)
+    roundTrip(ChallengeAnswer.self, bytes)
+  case 5: roundTrip(Problem.self, bytes)
+  case 6: roundTrip(RecordMessage.self, bytes)
+  case 7: readLine(ControlRequest.self, bytes)
+  case 8: readLine(ControlAnswer.self, bytes)
+  default: readNames(String(decoding: bytes, as: UTF8.self))
+  }
+  return 0
+}
+
+private func readAddresses(_ text: String) {
+  if let address = IPAddress(text) { precondition(IPAddress(address.description) == address) }
+  if let endpoint = Endpoint(text) { precondition(Endpoint(endpoint.description) == endpoint) }
+  if let bytes = [UInt8](hex: text) { precondition(bytes.hex == text.lowercased()) }
+  _ = Origin(url: text)
+}
+
+private func readNames(_ text: String) {
+  if let name = PeerName(text) { precondition(name.text == text) }
+  if let rule = PortRule(text) { precondition(PortRule(rule.description) == rule) }
+  if let region = Region(text) { precondition(region.name == text) }
+}
+
+private func readInvitation(_ text: String) {
+  guard let line = try? InviteLine(text) else { return }
+  precondition((try? InviteLine(line.text)) == line, "an invitation does not come back")
+}
+
+/// The bytes as the body of an invitation whose checksum holds.
+private func withChecksum(_ body: [UInt8]) -> String {
+  let sum = SHA256.hash(data: Array(InviteLine.prefix.utf8) + body).prefix(4)
+  return Data(body + Array(sum)).base64EncodedString()
+    .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+}
+
+/// What can be read can be written, and reads the same again.
+private func roundTrip<Message: Codable & Equatable>(_ type: Message.Type, _ bytes: [UInt8]) {
+  guard let message = try? JSONDecoder().decode(type, from: Data(bytes)) else { return }
+  guard let text = try? JSONEncoder().encode(message),
+    let again = try? JSONDecoder().decode(type, from: text)
+  else { preconditionFailure("what was read can't be written") }
+  precondition(again == message)
+}
+
+private func readLine<Body: Codable & Sendable & Equatable>(_ type: Body.Type, _ bytes: [UInt8]) {
+  guard let envelope = try? ControlLine.decode(type, from: Data(bytes)) else { return }
+  guard let line = try? ControlLine.encode(envelope) else { return }
+  guard let again = try? ControlLine.decode(type, from: line) else {
+    preconditionFailure("what was read can't be written")
+  }
+  precondition(again.body == envelope.body && again.more == envelope.more)
+}
+
+/// Writes the seed inputs when asked to.
+@_cdecl("LLVMFuzzerInitialize")
+public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?) -> CInt {
+  SeedCorpus.writeIfAsked {
+    let key = try IdentityKey(seed: [UInt8](repeating: 1, count: IdentityKey.seedSize))
+    let invitation = InviteLine(
+      keyHash: key.keyHash, secret: [UInt8](repeating: 2, count: 32),
+      expiry: WallTime(secondsSinceEpoch: 1_800_000_000), backboneKey: key.keyHash,
+      backboneURL: "https://192.0.2.1:8443", region: "eu-west",
+      endpoints: [Endpoint(.v4(0xc000_0207), port: 8443)])
+    let request = VerifyRequest(
+      peerID: key.keyHash.peerID, challenge: [1, 2, 3], signature: [4, 5, 6], publicKey: [7, 8, 9],
+      audience: "https://192.0.2.1:8443", invite: nil)
+    let challenge = ChallengeAnswer(
+      challenge: [1, 2, 3], timestamp: WallTime(secondsSinceEpoch: 1),
+      expiresAt: WallTime(secondsSinceEpoch: 2))
+    func json(_ choice: UInt8, _ value: some Encodable) throws -> [UInt8] {
+      [choice] + [UInt8](try JSONEncoder().encode(value))
+    }
+    var seeds: [(name: String, bytes: [UInt8])] = [
+      ("ipv4", [0] + Array("192.0.2.1:8443".utf8)), ("ipv6", [0] + Array("[2001:db8::1]:8443".utf8)),
+      ("url", [0] + Array("https://backbone.example:8443/".utf8)),
+      ("invitation", [1] + Array(invitation.text.utf8)),
+      ("verify", try json(3, request)), ("challenge", try json(4, challenge)),
+      ("record", try json(6, RecordMessage(record: [1, 2, 3, 4]))),
+      ("port", [9] + Array("tcp/22".utf8)), ("name", [9] + Array("alice-1".utf8)),
+    ]
+    for (number, kind) in Problem.Kind.allCases.enumerated() {
+      seeds.append(("problem-\(number)", try json(5, Problem(kind, detail: "why"))))
+    }
+    let requests: [ControlRequest] = [
+      .status, .peers, .lookUp(target: "alice"), .ping(target: "alice", count: 3),
+      .join(line: invitation.text, name: PeerName("alice"), allow: [.all, .tcp(22)]),
+      .invite(name: nil, expires: 600, allow: []),
+    ]
+    for (number, request) in requests.enumerated() {
+      seeds.append(("request-\(number)", [7] + [UInt8](try ControlLine.encode(ControlEnvelope(request)))))
+    }
+    let failure = ControlAnswer.failure(ControlFailure(.badRequest, "why"))
+    seeds.append(("answer", [8] + [UInt8](try ControlLine.encode(ControlEnvelope(failure, more: true)))))
+    return seeds
+  }
+  return 0
+}
