@@ -29,6 +29,9 @@ public struct Conversation {
   /// UDP payload bytes to and from the stranger's address.
   public private(set) var strangerSent = 0
   public private(set) var strangerReceived = 0
+  /// The stranger has sent something of the types that validate an address. It may have guessed the responder's id: in
+  /// a recording that is no secret.
+  public private(set) var strangerMayBeValidated = false
   private var nextIndex: UInt32 = 100
 
   private static func identity(_ number: UInt8) -> IdentityKey {
@@ -78,7 +81,10 @@ public struct Conversation {
       perform(actions)
       return
     }
-    if source == Self.elsewhere { strangerSent += bytes.count }
+    if source == Self.elsewhere {
+      strangerSent += bytes.count
+      if bytes.first == 6 || bytes.first == 7 { strangerMayBeValidated = true }
+    }
     var actions: [ResponderAction] = []
     var index = nextIndex
     responders.receive(
