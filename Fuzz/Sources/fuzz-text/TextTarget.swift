@@ -21,6 +21,7 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case 4:
     roundTrip(VerifyAnswer.self, bytes)
     roundTrip(ChallengeAnswer.self, bytes)
+    roundTrip(SignedNodes.self, bytes)
   case 5: roundTrip(Problem.self, bytes)
   case 6: roundTrip(RecordMessage.self, bytes)
   case 7: readLine(ControlRequest.self, bytes)
