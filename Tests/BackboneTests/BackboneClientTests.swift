@@ -27,6 +27,16 @@ import Testing
     }
   }
 
+  @Test(arguments: [-3_600, 3_600])
+  func `a clock an hour off doesn't keep a node out, and is told`(offset: Int) async throws {
+    try await withBackbone { backbone in
+      let now = backbone.clock.now + .seconds(offset)
+      let session = try await backbone.withClient { try await $0.logIn(as: Fixture.alice, now: now) }
+      #expect(session.clockOffset == .seconds(-offset))
+      #expect(session.expires == now + .seconds(86_400))
+    }
+  }
+
   @Test func `a private node's endpoints reach only those whom it admitted`() async throws {
     try await withBackbone { backbone in
       let record = try Fixture.record(of: Fixture.alice, admitted: [Fixture.bob.keyHash])

@@ -111,10 +111,10 @@ struct RunningBackbone {
 /// Starts a backbone, runs `body` against it, and stops it cleanly.
 func withBackbone(
   admission: Admission = .open, limits: BackboneSettings.Limits = BackboneSettings.Limits(),
-  _ body: (RunningBackbone) async throws -> Void
+  tls: BackboneService.TLSFiles? = nil, _ body: (RunningBackbone) async throws -> Void
 ) async throws {
   try await Fixture.withDirectory { directory in
-    let origin = Fixture.origin("http://127.0.0.1:\(try await freePort())")
+    let origin = Fixture.origin("\(tls == nil ? "http" : "https")://127.0.0.1:\(try await freePort())")
     let clock = TestClock()
     let store = try SQLiteStore(file: directory + "/registry.sqlite")
     let (ports, listening) = AsyncStream<Int>.makeStream()
@@ -123,7 +123,7 @@ func withBackbone(
     let service = try await BackboneService(
       settings: Fixture.settings(origin: origin, admission: admission, limits: limits),
       identity: Fixture.backboneKey, keys: RegionKeys(), store: store,
-      listeners: [BackboneService.Listener(host: "127.0.0.1", port: origin.port, tls: nil)],
+      listeners: [BackboneService.Listener(host: "127.0.0.1", port: origin.port, tls: tls)],
       prometheus: PrometheusRegistry(), clock: clock.clock, logger: logger,
       onListening: { listening.yield($0) })
     let group = ServiceGroup(configuration: .init(services: [service], logger: logger))
