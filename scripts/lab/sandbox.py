@@ -74,5 +74,8 @@ def _works(command):
 def _private_files():
     for command in (["mount", "--make-rprivate", "/"], ["mount", "-t", "tmpfs", "-o", "mode=0755", "demo", "/run"]):
         subprocess.run(command, check=True)
+    # libdispatch reads /proc/THREAD/stat of its own threads, and traps when it finds those of another namespace.
+    # Where /proc is masked (a container), the kernel refuses this one, and the old one has to do.
+    subprocess.run(["mount", "-t", "proc", "proc", "/proc"], stderr=subprocess.DEVNULL, check=False)
     os.makedirs("/run/netns")
     os.makedirs(DIRECTORY, mode=0o700)
