@@ -27,7 +27,7 @@ class Program:
             text = log.readlines()
         crash = next((i for i, line in enumerate(text) if "Fatal error" in line or "crashed" in line), None)
         if crash is not None:
-            return "".join(text[max(0, crash - 5):crash + 60])
+            return "".join(text[max(0, crash - 20):crash + 80])
         return "".join(text[-lines:])
 
     def check_alive(self):
