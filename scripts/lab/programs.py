@@ -19,7 +19,8 @@ class Program:
         self.name = name
         self.log_path = log_path
         with open(log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def log_tail(self, lines=20):
         """The last lines of its log; of a crash, the beginning of the report."""

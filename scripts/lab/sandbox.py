@@ -13,6 +13,7 @@ import sys
 
 INSIDE = "SHADOWMESH_SANDBOX"
 DIRECTORY = "/run/demo"
+MOUNT_PROC = ["mount", "-t", "proc", "proc", "/proc"]
 
 
 def enter():
@@ -31,7 +32,10 @@ def enter():
         print(f"demo: {refusal}", file=sys.stderr)
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the inner process too
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", *flags]
+    # A process namespace needs a /proc of its own, which containers that mask theirs refuse. Without it, the
+    # programs still die with this one (`Program` sees to it), and the namespaces with the last of them.
+    processes = ["--pid"] if _works(["unshare", "--pid", "--fork", *flags, *MOUNT_PROC]) else []
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", *processes, "--fork", "--kill-child", *flags]
     inner = subprocess.Popen(
         [*command, sys.executable, *sys.argv],
         env={**os.environ, INSIDE: kind},
@@ -75,7 +79,6 @@ def _private_files():
     for command in (["mount", "--make-rprivate", "/"], ["mount", "-t", "tmpfs", "-o", "mode=0755", "demo", "/run"]):
         subprocess.run(command, check=True)
     # libdispatch reads /proc/THREAD/stat of its own threads, and traps when it finds those of another namespace.
-    # Where /proc is masked (a container), the kernel refuses this one, and the old one has to do.
-    subprocess.run(["mount", "-t", "proc", "proc", "/proc"], stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(MOUNT_PROC, stderr=subprocess.DEVNULL, check=False)
     os.makedirs("/run/netns")
     os.makedirs(DIRECTORY, mode=0o700)
