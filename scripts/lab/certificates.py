@@ -29,11 +29,51 @@ def make(directory, address):
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     ca = write("ca", "ShadowMesh demo authority")
-    run("openssl", "req", "-x509", *key, "-days", "2", "-config", ca, "-extensions", "authority",
-        "-keyout", f"{directory}/ca.key", "-out", f"{directory}/ca.pem")
+    run(
+        "openssl",
+        "req",
+        "-x509",
+        *key,
+        "-days",
+        "2",
+        "-config",
+        ca,
+        "-extensions",
+        "authority",
+        "-keyout",
+        f"{directory}/ca.key",
+        "-out",
+        f"{directory}/ca.pem",
+    )
     server = write("server", "ShadowMesh demo backbone")
-    run("openssl", "req", *key, "-config", server,
-        "-keyout", f"{directory}/server.key", "-out", f"{directory}/server.csr")
-    run("openssl", "x509", "-req", "-in", f"{directory}/server.csr", "-days", "2", "-CAcreateserial",
-        "-CA", f"{directory}/ca.pem", "-CAkey", f"{directory}/ca.key",
-        "-extfile", server, "-extensions", "server", "-out", f"{directory}/server.pem")
+    run(
+        "openssl",
+        "req",
+        *key,
+        "-config",
+        server,
+        "-keyout",
+        f"{directory}/server.key",
+        "-out",
+        f"{directory}/server.csr",
+    )
+    run(
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        f"{directory}/server.csr",
+        "-days",
+        "2",
+        "-CAcreateserial",
+        "-CA",
+        f"{directory}/ca.pem",
+        "-CAkey",
+        f"{directory}/ca.key",
+        "-extfile",
+        server,
+        "-extensions",
+        "server",
+        "-out",
+        f"{directory}/server.pem",
+    )

@@ -20,7 +20,8 @@ class Program:
         self.log_path = log_path
         with open(log_path, "wb") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def log_tail(self, lines=20):
         """The last lines of its log; of a crash, the beginning of the report."""
@@ -28,7 +29,7 @@ class Program:
             text = log.readlines()
         crash = next((i for i, line in enumerate(text) if "Fatal error" in line or "crashed" in line), None)
         if crash is not None:
-            return "".join(text[max(0, crash - 20):crash + 80])
+            return "".join(text[max(0, crash - 20) : crash + 80])
         return "".join(text[-lines:])
 
     def check_alive(self):

@@ -1,9 +1,9 @@
 """A place that leaves nothing behind.
 
-The whole run happens in a network, mount and process namespace of its own, and every file it makes is on a tmpfs
-there. When its first process ends, for whatever reason, the kernel ends the others and takes the namespaces, the
-devices and the files along: there is no clean-up that could fail. Without root, a user namespace around it gives
-the same rights over the same things.
+The whole run happens in a network, mount and process namespace of its own, and every file it makes is on a
+tmpfs there. When its first process ends, for whatever reason, the kernel ends the others and takes the
+namespaces, the devices and the files along: there is no clean-up that could fail. Without root, a user
+namespace around it gives the same rights over the same things.
 """
 
 import os
@@ -62,7 +62,8 @@ def _refusal(flags):
             return "this root may not make namespaces (a container?): give it CAP_SYS_ADMIN and CAP_NET_ADMIN"
         return (
             "unprivileged user namespaces are off here: run `sudo make demo`, or allow them (sysctl "
-            "kernel.unprivileged_userns_clone=1 on Debian, kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)"
+            "kernel.unprivileged_userns_clone=1 on Debian, "
+            "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)"
         )
     if not _works(["unshare", *flags, "ip", "tuntap", "add", "dev", "try", "mode", "tun"]):
         if root:
@@ -72,11 +73,17 @@ def _refusal(flags):
 
 
 def _works(command):
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return (
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+        == 0
+    )
 
 
 def _private_files():
-    for command in (["mount", "--make-rprivate", "/"], ["mount", "-t", "tmpfs", "-o", "mode=0755", "demo", "/run"]):
+    for command in (
+        ["mount", "--make-rprivate", "/"],
+        ["mount", "-t", "tmpfs", "-o", "mode=0755", "demo", "/run"],
+    ):
         subprocess.run(command, check=True)
     # libdispatch reads /proc/THREAD/stat of its own threads, and traps when it finds those of another namespace.
     subprocess.run(MOUNT_PROC, stderr=subprocess.DEVNULL, check=False)
