@@ -14,7 +14,10 @@ extension MeshNode {
       responders.advance(to: now, into: &actions)
       perform(actions, now: now)
     }
-    let due = neighbours.entries.filter { (deadline(of: $0).map { $0 <= now }) ?? false }.map(\.peerID)
+    let due = neighbours.entries.indices.filter {
+      deadline(of: neighbours.entries[$0]).map { $0 <= now } ?? false
+    }
+    .map { neighbours.entries[$0].peerID }
     for peerID in due { advance(peerID, to: now) }
     advanceLookups(to: now)
     expirePings(now: now)
@@ -29,7 +32,7 @@ extension MeshNode {
       guard let deadline else { return }
       earliest = min(earliest ?? deadline, deadline)
     }
-    for neighbour in neighbours.entries { consider(deadline(of: neighbour)) }
+    for slot in neighbours.entries.indices { consider(deadline(of: neighbours.entries[slot])) }
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
   }
@@ -43,6 +46,7 @@ extension MeshNode {
     consider(neighbour.attempt?.initiator.nextDeadline)
     consider(neighbour.current?.session.nextDeadline)
     consider(neighbour.previous?.session.nextDeadline)
+    if let redeeming = neighbour.redeeming { consider(min(redeeming.next, redeeming.until)) }
     if neighbour.isPeer {
       if wantsConnection(neighbour) { consider(neighbour.retryAt) }
       if neighbour.isConnected { consider(neighbour.askAgainAt) }
@@ -81,6 +85,7 @@ extension MeshNode {
       performSessionActions(slot, current: false, now)
     }
     guard let slot = neighbours.slot(peerID) else { return }
+    redeemAgain(slot, now: now)
     if neighbours.entries[slot].isPeer {
       reconnect(slot, now: now)
     } else if neighbours.entries[slot].lastUsed + Self.controlIdleTime <= now {

@@ -35,6 +35,8 @@ public struct MeshNode {
   var ownRecord: PeerRecord?
   var nextSerial: UInt64 = 1
   var nextNumber: UInt64 = 1
+  /// Our own handshakes under way, by initiator id.
+  var attempts: [UInt64: PeerID] = [:]
   /// Reused between calls, so that the packet path appends without allocating.
   var sessionActions: [SessionAction] = []
 
@@ -85,7 +87,7 @@ public struct MeshNode {
   mutating func freshIndex() -> UInt32 {
     while true {
       let index = random.receiverIndex()
-      if !neighbours.isTaken(index) { return index }
+      if !neighbours.isTaken(index), !responders.holdsIndex(index) { return index }
     }
   }
 

@@ -43,6 +43,14 @@ public enum NodeLimits {
   public static let invitations = 64
   /// Endpoints tried for one peer.
   public static let candidates = 16
+  /// Those among them that only another node named.
+  public static let hintedCandidates = 4
+  /// Sessions that strangers began with us; the rest of ``controlSessions`` is for those that we begin.
+  public static let inboundControlSessions = 192
+  /// And of those, the sessions of one /24 or /56.
+  public static let controlSessionsPerPrefix = 16
+  /// Signature checks of records under way at once.
+  public static let recordChecks = 128
   /// Actions that wait for the shell; past it, events are dropped, and then datagrams.
   public static let actions = 4_096
   /// Pings under way at once.

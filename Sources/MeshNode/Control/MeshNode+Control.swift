@@ -76,12 +76,18 @@ extension MeshNode {
   }
 
   private mutating func takeAnnouncement(_ record: ControlMessage.UnparsedRecord, slot: Int) {
+    let peerID = neighbours.entries[slot].peerID
+    if records.record(peerID)?.bundle == record.bundle { return }
+    guard !neighbours.entries[slot].isVerifyingAnnouncement, jobs.count < NodeLimits.recordChecks else {
+      return counters.count(.controlOverBudget)
+    }
     do {
       let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
       guard unverified.claimedKeyHash == neighbours.entries[slot].keyHash else {
         return counters.count(.controlMalformed)
       }
-      compute(.verifyRecord(unverified, at: wall), for: .record(.announced))
+      neighbours.entries[slot].isVerifyingAnnouncement = true
+      compute(.verifyRecord(unverified, at: wall), for: .record(.announced(by: peerID)))
     } catch { counters.count(.controlMalformed) }
   }
 
@@ -109,6 +115,8 @@ extension MeshNode {
       guard let request = requests.take(id, from: peerID), request.kind == .redeemInvite else {
         return counters.count(.controlMalformed)
       }
+      guard neighbours.entries[slot].redeeming != nil else { return }
+      neighbours.entries[slot].redeeming = nil
       emit(.inviteAnswered(peerID, accepted: accepted))
     case .ping, .findNode, .getRecord, .redeemInvite, .announce: break
     }

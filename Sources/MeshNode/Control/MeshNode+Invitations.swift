@@ -9,6 +9,8 @@ struct InvitationTable {
     let expires: WallTime
   }
   private var waiting: [Invitation] = []
+  /// Taken a moment ago: the same node may ask again, because its answer was lost.
+  private var taken: [(invitation: Invitation, by: KeyHash, until: WallTime)] = []
   private var next = 1
 
   mutating func add(secretHash: [UInt8], expires: WallTime, at wall: WallTime) -> Int? {
@@ -19,14 +21,28 @@ struct InvitationTable {
     return next
   }
 
+  enum Redemption: Equatable {
+    case accepted(index: Int)
+    /// The same node again.
+    case repeated
+    case refused
+  }
+
   /// Takes the invitation with this secret out.
-  mutating func redeem(_ secret: [UInt8], at wall: WallTime) -> Int? {
+  mutating func redeem(_ secret: [UInt8], by keyHash: KeyHash, at wall: WallTime) -> Redemption {
     waiting.removeAll { $0.expires <= wall }
+    taken.removeAll { $0.until <= wall }
     let hash = Primitives.sha256(secret)
     guard let position = waiting.firstIndex(where: { constantTimeEqual($0.secretHash, hash) }) else {
-      return nil
+      let isRepeated = taken.contains {
+        $0.by == keyHash && constantTimeEqual($0.invitation.secretHash, hash)
+      }
+      return isRepeated ? .repeated : .refused
     }
-    return waiting.remove(at: position).index
+    let invitation = waiting.remove(at: position)
+    if taken.count >= NodeLimits.invitations { taken.removeFirst() }
+    taken.append((invitation, keyHash, wall + .seconds(60)))
+    return .accepted(index: invitation.index)
   }
 }
 
@@ -37,21 +53,42 @@ extension MeshNode {
     invitations.add(secretHash: secretHash, expires: expires, at: wall)
   }
 
-  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in
-  /// `.inviteAnswered`, or in `.handshakeFailed` when no session comes about.
+  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in `.inviteAnswered`: not
+  /// accepted when the inviter refuses, or has not answered within 30 s.
   public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {
-    guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize,
-      let id = requests.add(.redeemInvite, to: peer, now: now)
-    else { return emit(.inviteAnswered(peer, accepted: false)) }
-    sendControl(.redeemInvite(id, secret: secret), slot: slot, now: now)
+    guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize else {
+      return emit(.inviteAnswered(peer, accepted: false))
+    }
+    neighbours.entries[slot].redeeming = Redeeming(secret: secret, until: now + Redeeming.timeout, next: now)
+    neighbours.entries[slot].retryAt = nil
     connect(slot, urgent: true, now: now)
+    redeemAgain(slot, now: now)
+  }
+
+  /// Shows the secret, once more if there was no answer.
+  mutating func redeemAgain(_ slot: Int, now: Instant) {
+    guard let redeeming = neighbours.entries[slot].redeeming else { return }
+    let peer = neighbours.entries[slot].peerID
+    if redeeming.until <= now {
+      neighbours.entries[slot].redeeming = nil
+      return emit(.inviteAnswered(peer, accepted: false))
+    }
+    guard redeeming.next <= now else { return }
+    neighbours.entries[slot].redeeming?.next = now + Redeeming.interval
+    guard neighbours.entries[slot].isConnected, let id = requests.add(.redeemInvite, to: peer, now: now)
+    else {
+      return
+    }
+    sendControl(.redeemInvite(id, secret: redeeming.secret), slot: slot, now: now)
   }
 
   mutating func redeem(_ id: ControlMessage.RequestID, _ secret: [UInt8], slot: Int, now: Instant) {
-    let index = invitations.redeem(secret, at: wall)
-    sendControl(.inviteAnswer(id, accepted: index != nil), slot: slot, now: now)
     let neighbour = neighbours.entries[slot]
-    if let index, let publicKey = neighbour.publicKey, let endpoint = neighbour.current?.endpoint {
+    // The key and the endpoint first: nothing is taken that can't be given to whoever adds the peer.
+    guard let publicKey = neighbour.publicKey, let endpoint = neighbour.current?.endpoint else { return }
+    let redemption = invitations.redeem(secret, by: publicKey.keyHash, at: wall)
+    sendControl(.inviteAnswer(id, accepted: redemption != .refused), slot: slot, now: now)
+    if case .accepted(let index) = redemption {
       emit(.inviteRedeemed(index: index, by: publicKey, at: endpoint))
     }
   }

@@ -45,6 +45,7 @@ extension MeshNode {
     var actions: [HandshakeAction] = []
     attempt.initiator.start(now: now, into: &actions)
     neighbours.entries[slot].attempt = attempt
+    attempts[entropy.id] = neighbour.peerID
     perform(actions, slot: slot, now: now)
   }
 
@@ -71,7 +72,8 @@ extension MeshNode {
 
   mutating func receiveHandshake(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
     if datagram[0] != 2, datagram[0] != 6, let id = Initiator.id(in: datagram.span),
-      let slot = neighbours.entries.firstIndex(where: { $0.attempt?.initiator.id == id })
+      let peerID = attempts[id],
+      let slot = neighbours.slot(peerID)
     {
       receiveAsInitiator(datagram, from: source, slot: slot, now: now)
     } else {
@@ -83,24 +85,15 @@ extension MeshNode {
     _ datagram: [UInt8], from source: Endpoint, slot: Int, now: Instant
   ) {
     guard let attempt = neighbours.entries[slot].attempt else { return }
-    if let answered = attempt.answered {
-      guard answered.endpoint == source else { return counters.count(.handshakeMalformed) }
-    } else {
-      guard let target = attempt.targets.first(where: { $0.endpoint == source }) else {
-        return counters.count(.handshakeMalformed)
-      }
-      // The first who answers with a good mac is listened to; a Retry binds nobody yet.
-      let before = attempt.initiator.drops.total
-      var actions: [HandshakeAction] = []
-      neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)
-      if datagram[0] != 3, neighbours.entries[slot].attempt!.initiator.drops.total == before {
-        neighbours.entries[slot].attempt!.answered = target
-      }
-      perform(actions, slot: slot, now: now)
-      return
-    }
+    guard let target = attempt.targets.first(where: { $0.endpoint == source }),
+      attempt.answered.map({ $0 == target }) ?? true
+    else { return counters.count(.handshakeMalformed) }
     var actions: [HandshakeAction] = []
     neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)
+    // Only who has sealed something for us is listened to alone: anyone who saw M1 can send the rest.
+    if neighbours.entries[slot].attempt!.initiator.hasHeardResponder {
+      neighbours.entries[slot].attempt!.answered = target
+    }
     perform(actions, slot: slot, now: now)
   }
 
@@ -132,13 +125,20 @@ extension MeshNode {
     if let answered = attempt.answered {
       emit(.send(datagram, to: answered.endpoint))
     } else {
-      for target in attempt.targets.prefix(Attempt.width) { emit(.send(datagram, to: target.endpoint)) }
+      // The first fragment of M1 begins a round.
+      if datagram[0] == 2, datagram[3] == 0 { neighbours.entries[slot].attempt!.rounds += 1 }
+      let window = neighbours.entries[slot].attempt?.window ?? []
+      for target in window { emit(.send(datagram, to: target.endpoint)) }
     }
   }
 
   private mutating func initiated(_ session: Session, slot: Int, now: Instant) {
-    guard let attempt = neighbours.entries[slot].attempt, let answered = attempt.answered else { return }
+    guard let attempt = neighbours.entries[slot].attempt,
+      let answered = attempt.answered ?? attempt.targets.first
+    else { return }
     neighbours.entries[slot].attempt?.serial = nextSerial
+    neighbours.entries[slot].isProved = true
+    neighbours.entries[slot].publicKey = attempt.initiator.provedKey
     install(
       session, slot: slot, endpoint: answered.endpoint, origin: answered.origin, startedAt: attempt.startedAt,
       now: now)
@@ -146,8 +146,9 @@ extension MeshNode {
 
   private mutating func attemptFailed(_ slot: Int, _ failure: HandshakeFailure, now: Instant) {
     guard let attempt = neighbours.entries[slot].attempt else { return }
-    neighbours.entries[slot].attempt = nil
+    endAttempt(slot)
     neighbours.entries[slot].holdsOurKey = false
+    neighbours.entries[slot].dropHints()
     if let current = neighbours.entries[slot].current {
       // A session of another handshake goes on; one that this attempt began, and that was never confirmed,
       // does not.
@@ -157,6 +158,11 @@ extension MeshNode {
     noSession(
       slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed",
       now: now)
+  }
+
+  mutating func endAttempt(_ slot: Int) {
+    if let id = neighbours.entries[slot].attempt?.initiator.id { attempts[id] = nil }
+    neighbours.entries[slot].attempt = nil
   }
 
   /// An attempt, or the look-up before it, has come to nothing: wait, longer each time.

@@ -8,7 +8,8 @@ extension MeshNode {
     var actions: [ResponderAction] = []
     do {
       // Holds the tables only as long as the call: a copy that lived on would make the next change copy them.
-      let rule = AdmissionRule(neighbours: neighbours, records: records, own: own.keyHash)
+      let rule = AdmissionRule(
+        neighbours: neighbours, records: records, own: own.keyHash, room: hasRoom(for: source))
       responders.receive(
         datagram, from: source, now: now, queuedJobs: jobs.count, freshIndex: { index },
         admission: rule.admit,
@@ -42,12 +43,17 @@ extension MeshNode {
   ) {
     let peerID = session.peer.peerID
     // Admission was judged before the key was verified; the tables may have changed since.
-    guard session.peer != own.keyHash, let slot = slotForAuthenticated(session.peer, now: now) else {
+    guard session.peer != own.keyHash, let slot = slotForAuthenticated(session.peer, endpoint, now: now)
+    else {
       counters.count(.tableFull)
       return
     }
+    if neighbours.entries[slot].keyHash != session.peer { endAttempt(slot) }
+    let isNews = neighbours.entries[slot].pinned == nil
     neighbours.entries[slot].publicKey = peerKey
     neighbours.entries[slot].keyHash = session.peer
+    neighbours.entries[slot].isProved = true
+    if isNews, neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, peerKey)) }
     // Whoever proves its key by M3 holds ours: it verified M2 with it.
     neighbours.entries[slot].holdsOurKey = false
     install(session, slot: slot, endpoint: endpoint, origin: .inbound, startedAt: now, now: now)
@@ -62,19 +68,43 @@ extension MeshNode {
   }
 
   /// The slot of a node that has just proved its KeyHash; a new one of the control class if there is room.
-  private mutating func slotForAuthenticated(_ keyHash: KeyHash, now: Instant) -> Int? {
+  private mutating func slotForAuthenticated(
+    _ keyHash: KeyHash, _ endpoint: Endpoint, now: Instant
+  ) -> Int? {
     if let slot = neighbours.slot(keyHash.peerID) {
-      guard let pinned = neighbours.entries[slot].keyHash, pinned != keyHash else { return slot }
+      guard let pinned = neighbours.entries[slot].pinned, pinned != keyHash else { return slot }
       emit(.identityConflict(keyHash.peerID, pinned: pinned, seen: keyHash))
       return nil
     }
-    guard neighbours.controlCount < NodeLimits.controlSessions else { return nil }
-    return neighbours.add(Neighbour(peerID: keyHash.peerID, now: now))
+    guard hasRoom(for: endpoint) else { return nil }
+    makeRoom()
+    var neighbour = Neighbour(peerID: keyHash.peerID, now: now)
+    neighbour.inboundPrefix = endpoint.address.limitPrefix
+    return neighbours.add(neighbour)
+  }
+
+  /// Whether a stranger from there may have a session: not when its network has its share already.
+  private func hasRoom(for source: Endpoint) -> Bool {
+    if configuration.permitsLoopback, source.address.isLoopback { return true }
+    let prefix = source.address.limitPrefix
+    return neighbours.entries.count { !$0.isPeer && $0.inboundPrefix == prefix }
+      < NodeLimits.controlSessionsPerPrefix
+  }
+
+  /// When strangers have all the places that they may have, the one that has been quiet for longest goes.
+  private mutating func makeRoom() {
+    let inbound = neighbours.entries.indices.filter {
+      !neighbours.entries[$0].isPeer && neighbours.entries[$0].inboundPrefix != nil
+    }
+    guard inbound.count >= NodeLimits.inboundControlSessions else { return }
+    counters.count(.tableFull)
+    let quietest = inbound.min { neighbours.entries[$0].lastUsed < neighbours.entries[$1].lastUsed }
+    if let quietest { forget(quietest) }
   }
 
   private mutating func confirmAgain(_ index: UInt32, _ endpoint: Endpoint, now: Instant) {
     guard let slot = neighbours.slot(receiverIndex: index),
-      neighbours.entries[slot].current?.session.receiveIndexes.contains(index) ?? false
+      neighbours.entries[slot].current?.session.receives(index) ?? false
     else { return }
     neighbours.entries[slot].current!.session.confirm(now: now, into: &sessionActions)
     performSessionActions(slot, current: true, now)
@@ -86,16 +116,18 @@ private struct AdmissionRule {
   let neighbours: NeighbourTable
   let records: RecordCache
   let own: KeyHash
+  /// Whether its network has room for a stranger.
+  let room: Bool
 
   func admit(_ keyHash: KeyHash) -> Admission {
     guard keyHash != own else { return .refuse }
     let recordKey = records.record(keyHash.peerID).flatMap { $0.keyHash == keyHash ? $0.publicKey : nil }
     if let slot = neighbours.slot(keyHash.peerID) {
       let neighbour = neighbours.entries[slot]
-      if let pinned = neighbour.keyHash, pinned != keyHash { return .refuse }
-      return .accept(knownKey: neighbour.publicKey ?? neighbour.entry?.publicKey ?? recordKey)
+      if let pinned = neighbour.pinned, pinned != keyHash { return .refuse }
+      let known = [neighbour.publicKey, neighbour.entry?.publicKey, recordKey].compactMap { $0 }
+      return .accept(knownKey: known.first { $0.keyHash == keyHash })
     }
-    guard neighbours.controlCount < NodeLimits.controlSessions else { return .refuse }
-    return .accept(knownKey: recordKey)
+    return room ? .accept(knownKey: recordKey) : .refuse
   }
 }

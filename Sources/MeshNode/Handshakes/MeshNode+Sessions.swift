@@ -58,6 +58,10 @@ extension MeshNode {
     }
     flushQueues(slot, now: now)
     sendWaitingPings(slot, now: now)
+    if neighbours.entries[slot].redeeming != nil {
+      neighbours.entries[slot].redeeming?.next = now
+      redeemAgain(slot, now: now)
+    }
     lookupContactConnected(slot, now: now)
   }
 
@@ -139,7 +143,7 @@ extension MeshNode {
 
   private mutating func confirmed(_ slot: Int, _ serial: UInt64) {
     guard let attempt = neighbours.entries[slot].attempt, attempt.serial == serial else { return }
-    neighbours.entries[slot].attempt = nil
+    endAttempt(slot)
     if attempt.sendsPublicKey { neighbours.entries[slot].holdsOurKey = true }
   }
 
@@ -172,5 +176,9 @@ extension MeshNode {
   }
 
   /// Drops all that is known of a neighbour, except its record and its place in the routing table.
-  mutating func forget(_ slot: Int) { _ = neighbours.remove(slot) }
+  mutating func forget(_ slot: Int) {
+    endAttempt(slot)
+    if let lookup = neighbours.entries[slot].lookup { lookups.active[lookup] = nil }
+    _ = neighbours.remove(slot)
+  }
 }

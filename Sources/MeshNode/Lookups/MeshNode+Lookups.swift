@@ -113,11 +113,11 @@ extension MeshNode {
   mutating func reach(_ hint: ContactHint, with messages: ControlMessage..., now: Instant) {
     let slot: Int
     if let known = neighbours.slot(hint.peerID) {
-      guard neighbours.entries[known].keyHash == nil || neighbours.entries[known].keyHash == hint.keyHash
-      else {
+      if let pinned = neighbours.entries[known].pinned, pinned != hint.keyHash {
         return lookups.contactFailed(hint.peerID, now: now)
       }
       slot = known
+      if neighbours.entries[known].keyHash == nil { neighbours.entries[known].keyHash = hint.keyHash }
     } else {
       guard neighbours.controlCount < NodeLimits.controlSessions, mayDial(hint.endpoint) else {
         counters.count(.tableFull)
@@ -138,6 +138,7 @@ extension MeshNode {
       guard unverified.claimedKeyHash.peerID == lookup.target else {
         return counters.count(.controlMalformed)
       }
+      guard jobs.count < NodeLimits.recordChecks else { return counters.count(.controlOverBudget) }
       lookups.active[id]?.verifying += 1
       compute(.verifyRecord(unverified, at: wall), for: .record(.lookup(id, .peers)))
     } catch { counters.count(.controlMalformed) }
@@ -148,9 +149,8 @@ extension MeshNode {
     if record.isTombstone { return lookupAnswerUnusable(id, source, nil, now: now) }
     // A node that hides where it is from whoever was asked may still tell us itself, or another that it
     // admitted.
-    if lookup.purpose == .connect, record.endpoints.isEmpty, case .backbone = lookup.stage {
-      lookups.active[id]?.verifying -= 1
-      return askPeers(id, now: now)
+    if lookup.purpose == .connect, record.endpoints.isEmpty {
+      return lookupAnswerUnusable(id, source, nil, now: now)
     }
     lookups.active[id] = nil
     switch source {
@@ -196,6 +196,8 @@ extension MeshNode {
   ) {
     guard let slot = neighbours.slot(lookup.target), neighbours.entries[slot].lookup == id else { return }
     neighbours.entries[slot].lookup = nil
+    // It may have reached us meanwhile.
+    guard neighbours.entries[slot].current == nil else { return }
     let record = records.record(lookup.target, at: wall)
     if neighbours.entries[slot].keyHash != nil,
       !neighbours.entries[slot].candidates.isEmpty || record?.endpoints.contains(where: mayDial) ?? false
@@ -229,11 +231,17 @@ extension MeshNode {
     for lookup in lookups.active.values {
       let deadline: Instant
       switch lookup.stage {
-      case .backbone(let until): deadline = until
+      case .backbone(let until):
+        // The pool answers; there is nothing to wait for by the clock.
+        guard lookup.verifying == 0 else { continue }
+        deadline = until
       case .peers(var search):
         switch search.next(now: Instant(nanoseconds: 0)) {
         case .waiting(let until): deadline = until
-        case .query, .finished: continue
+        case .query: deadline = Instant(nanoseconds: 0)
+        case .finished:
+          guard lookup.verifying == 0 else { continue }
+          deadline = Instant(nanoseconds: 0)
         }
       }
       earliest = min(earliest ?? deadline, deadline)

@@ -14,7 +14,7 @@ extension MeshNode {
     }
     let slot: Int
     if let known = neighbours.slot(entry.peerID) {
-      if let pinned = neighbours.entries[known].keyHash, let keyHash = entry.keyHash, pinned != keyHash {
+      if let pinned = neighbours.entries[known].pinned, let keyHash = entry.keyHash, pinned != keyHash {
         throw .otherKeyPinned
       }
       guard neighbours.entries[known].isPeer || neighbours.peerCount < NodeLimits.peers else { throw .full }
@@ -25,6 +25,12 @@ extension MeshNode {
     }
     // Conversations that began under other permissions begin anew.
     if neighbours.entries[slot].entry?.inbound != entry.inbound { filter.forget(peer: overlay) }
+    // What a hint has claimed is no pin.
+    if !neighbours.entries[slot].isProved, neighbours.entries[slot].keyHash != entry.keyHash {
+      endAttempt(slot)
+      neighbours.entries[slot].keyHash = nil
+      neighbours.entries[slot].dropHints()
+    }
     neighbours.entries[slot].entry = entry
     neighbours.indexPeer(slot)
     let known = entry.publicKey ?? records.record(entry.peerID)?.publicKey
@@ -50,6 +56,7 @@ extension MeshNode {
     guard let slot = neighbours.slot(peerID), neighbours.entries[slot].isPeer else { return false }
     endCurrent(slot, reason: "it was removed", now: now)
     failPings(of: peerID, slot: slot)
+    endAttempt(slot)
     let removed = neighbours.remove(slot)
     if let lookup = removed.lookup { lookups.active[lookup] = nil }
     filter.forget(peer: removed.overlay)

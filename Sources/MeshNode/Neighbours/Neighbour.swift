@@ -10,7 +10,11 @@ struct Neighbour {
   /// What the owner said of it; `nil` for the control class.
   var entry: PeerEntry?
   var keyHash: KeyHash?
+  /// Whether ``keyHash`` was proved by a signature, and not only named by a hint.
+  var isProved = false
   var publicKey: IdentityPublicKey?
+  /// Where it reached us from first, if it did: what the bound on strangers of one network counts by.
+  var inboundPrefix: IPAddress?
 
   /// The session that packets are sent in.
   var current: LiveSession?
@@ -27,6 +31,10 @@ struct Neighbour {
   /// No attempt is begun before.
   var retryAt: Instant?
   var failures = 0
+  /// An invitation of its that we are redeeming.
+  var redeeming: Redeeming?
+  /// A record that it announced is being verified; another has to wait.
+  var isVerifyingAnnouncement = false
   /// The look-up for its record that is under way.
   var lookup: LookupID?
   /// Whether it has us as a peer, once it has said so.
@@ -54,17 +62,26 @@ struct Neighbour {
   var isPeer: Bool { entry != nil }
   var isConnected: Bool { current != nil }
 
-  /// Puts an endpoint first in the list of those to try; the list stays within its bound.
+  /// The KeyHash that another one may not take the place of: the owner's word, or a proof.
+  var pinned: KeyHash? { entry?.keyHash ?? (isProved ? keyHash : nil) }
+
+  /// Notes an endpoint to try: first what has worked, last and few what others only say.
   mutating func addCandidate(_ endpoint: Endpoint, _ origin: Candidate.Origin) {
-    candidates.removeAll { $0.endpoint == endpoint }
-    candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
-    if candidates.count > NodeLimits.candidates { candidates.removeLast() }
+    if origin == .hint {
+      let isKnown = candidates.contains { $0.endpoint == endpoint }
+      let hints = candidates.count { $0.origin == .hint }
+      guard !isKnown, hints < NodeLimits.hintedCandidates, candidates.count < NodeLimits.candidates else {
+        return
+      }
+      candidates.append(Candidate(endpoint: endpoint, origin: .hint))
+    } else {
+      candidates.removeAll { $0.endpoint == endpoint }
+      candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
+      if candidates.count > NodeLimits.candidates { candidates.removeLast() }
+    }
   }
 
-  mutating func forEachSession(_ body: (inout LiveSession) -> Void) {
-    if current != nil { body(&current!) }
-    if previous != nil { body(&previous!) }
-  }
+  mutating func dropHints() { candidates.removeAll { $0.origin == .hint } }
 }
 
 /// An established session and where it goes.
@@ -90,8 +107,21 @@ struct Attempt {
   /// The session that came of it, once it is established; until that is confirmed, M3 is resent.
   var serial: UInt64?
 
-  /// How many endpoints get the same M1.
+  /// Times that M1 has been sent.
+  var rounds = 0
+
+  /// How many endpoints get the same M1; the next time, it is the turn of the next ones.
   static let width = 4
+  /// M1 goes at most this often to an endpoint that another node named.
+  static let hintedRounds = 3
+
+  /// Where M1 goes this time.
+  var window: [Candidate] {
+    let eligible = rounds > Self.hintedRounds ? targets.filter { $0.origin != .hint } : targets
+    guard eligible.count > Self.width else { return eligible }
+    let start = (max(rounds, 1) - 1) * Self.width % eligible.count
+    return (0..<Self.width).map { eligible[(start + $0) % eligible.count] }
+  }
 }
 
 /// Somewhere that a node may be.
@@ -105,6 +135,16 @@ struct Candidate: Hashable {
   }
   let endpoint: Endpoint
   let origin: Origin
+}
+
+/// A secret that we show until the inviter answers.
+struct Redeeming {
+  let secret: [UInt8]
+  let until: Instant
+  var next: Instant
+
+  static let interval: Duration = .seconds(2)
+  static let timeout: Duration = .seconds(30)
 }
 
 /// Twenty requests a second for each neighbour (`docs/protocol/SMH1.md` §10), counted in whole seconds.

@@ -32,7 +32,7 @@ extension MeshNode {
       return drop(.unknownIndex)
     }
     let size = datagram.count
-    let inCurrent = neighbours.entries[slot].current?.session.receiveIndexes.contains(index) ?? false
+    let inCurrent = neighbours.entries[slot].current?.session.receives(index) ?? false
     let outcome: OpenOutcome
     if inCurrent {
       outcome = neighbours.entries[slot].current!.session.open(&datagram, now: now, into: &sessionActions)

@@ -16,7 +16,12 @@ extension MeshNode {
   }
 
   mutating func recordChecked(_ purpose: RecordPurpose, _ result: CryptoResult, _ now: Instant) {
-    if case .restored = purpose { restoreNext() }
+    switch purpose {
+    case .restored: restoreNext()
+    case .announced(let peerID):
+      if let slot = neighbours.slot(peerID) { neighbours.entries[slot].isVerifyingAnnouncement = false }
+    case .lookup: break
+    }
     switch result {
     case .record(let record):
       do throws(RecordRefusal) {
@@ -40,19 +45,20 @@ extension MeshNode {
     guard record.keyHash != own.keyHash else { return }
     let peerID = record.peerID
     let slot = neighbours.slot(peerID)
-    if let slot, let pinned = neighbours.entries[slot].keyHash, pinned != record.keyHash {
+    if let slot, let pinned = neighbours.entries[slot].pinned, pinned != record.keyHash {
       emit(.identityConflict(peerID, pinned: pinned, seen: record.keyHash))
       throw .otherOwner
     }
-    try records.store(record, keeping: neighbours.peerIDs)
+    let isNew = try records.store(record, keeping: neighbours.peerIDs)
     if let slot {
+      if neighbours.entries[slot].keyHash != record.keyHash { endAttempt(slot) }
+      let isNews = neighbours.entries[slot].pinned == nil
       neighbours.entries[slot].publicKey = record.publicKey
-      if neighbours.entries[slot].keyHash == nil {
-        neighbours.entries[slot].keyHash = record.keyHash
-        if neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, record.publicKey)) }
-      }
+      neighbours.entries[slot].keyHash = record.keyHash
+      neighbours.entries[slot].isProved = true
+      if isNews, neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, record.publicKey)) }
     }
-    emit(.recordLearned(record))
+    if isNew { emit(.recordLearned(record)) }
   }
 
   /// What is worth saving: verified records and the routing table.

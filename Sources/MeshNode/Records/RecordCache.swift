@@ -21,23 +21,27 @@ struct RecordCache {
 
   /// Takes a record in if it is newer than the known one, or the same one with the private part that was
   /// lacking. When the cache is full, the one that expires first gives way, but none of `kept`.
-  mutating func store(_ record: PeerRecord, keeping kept: Set<PeerID>) throws(RecordRefusal) {
+  /// Returns whether anything has changed.
+  mutating func store(_ record: PeerRecord, keeping kept: Set<PeerID>) throws(RecordRefusal) -> Bool {
     if let known = records[record.peerID] {
       try record.checkSupersedes(known)
-      if record.body.sequence == known.body.sequence, record.privatePart == nil { return }
+      if record.body.sequence == known.body.sequence, record.privatePart == nil || known.privatePart != nil {
+        return false
+      }
     } else if records.count >= NodeLimits.records {
       let oldest = records.values.filter { !kept.contains($0.peerID) }
         .min { ($0.body.expiry, $0.peerID) < ($1.body.expiry, $1.peerID) }
-      guard let oldest else { return }
+      guard let oldest else { return false }
       records[oldest.peerID] = nil
     }
     records[record.peerID] = record
+    return true
   }
 }
 
 /// Why a record is being verified.
 enum RecordPurpose {
   case lookup(LookupID, LookupSource)
-  case announced
+  case announced(by: PeerID)
   case restored
 }

@@ -108,7 +108,7 @@ extension Initiator {
       return forget(.badFinished, now, &actions)
     }
     phase = .verifying(
-      VerifiedM2(schedule: schedule, body: opened.body, th3: th3, finished: body.finished))
+      VerifiedM2(schedule: schedule, body: opened.body, key: key, th3: th3, finished: body.finished))
     actions.append(.compute(.verify(signature: body.signature, of: th2, by: key, .handshakeResponder)))
   }
 
@@ -142,6 +142,7 @@ extension Initiator {
     case (.verifying(let verified), .verified(true)):
       let th4 = verified.schedule.th4(
         verified.th3, responderFinished: verified.finished, initiator: own, responder: responder)
+      provedKey = verified.key
       phase = .signing(verified, th4: th4)
       actions.append(.compute(.sign(th4, .handshakeInitiator)))
     case (.verifying, .verified): forget(.badSignature, now, &actions)

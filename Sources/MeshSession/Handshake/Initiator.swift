@@ -19,6 +19,11 @@ public struct Initiator {
   let random: [UInt8]
   let macKey: [UInt8]
 
+  /// The responder's key, once it has signed for this handshake.
+  public internal(set) var provedKey: IdentityPublicKey?
+  /// Whether something has opened that only the responder can have sealed: its endpoint is known from then on.
+  public var hasHeardResponder: Bool { provedKey != nil || m2.isProven }
+
   var phase = Phase.idle
   var backoff: Backoff
   var givesUp: Instant
@@ -52,6 +57,7 @@ public struct Initiator {
   struct VerifiedM2 {
     let schedule: KeySchedule
     let body: M2aBody
+    let key: IdentityPublicKey
     let th3: [UInt8]
     let finished: [UInt8]
   }

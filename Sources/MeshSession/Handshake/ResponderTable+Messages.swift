@@ -85,8 +85,9 @@ extension ResponderTable {
     guard let suite = suites.first(where: { body.suites.contains($0.rawValue) }) else {
       return end(id, .noCommonSuite, &actions)
     }
-    var index = freshIndex()
-    while index == 0 || byIndex[index] != nil { index = freshIndex() }
+    let index = freshIndex()
+    // The caller's to avoid; were it asked again here, a caller with one answer would hang us.
+    guard index != 0, byIndex[index] == nil else { return end(id, .unexpected, &actions) }
     halfOpen.receiverIndex = index
     byIndex[index] = id
     halfOpen.macKey = Macs.clearKey(random: body.random)

@@ -104,6 +104,8 @@ enum Limits {
   static let rekeyAsResponder = Duration.seconds(130)
   static let keyLife = Duration.seconds(180)
   static let oldKeyLife = Duration.seconds(10)
+  /// Generations of keys that may be kept beside the newest.
+  static let oldEpochs = 2
   static let identityLife = Duration.seconds(24 * 3_600)
   static let rekeyInterval = Duration.seconds(1)
   static let rekeyTries = 60

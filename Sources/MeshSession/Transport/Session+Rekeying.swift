@@ -42,6 +42,8 @@ extension Session {
       _ = send(control: answered.answer, now: now, into: &actions)
       return nil
     }
+    // Old keys are kept for 10 s; whoever rekeys faster than that waits for them to go.
+    guard epochs.count <= Limits.oldEpochs else { return .rekeyRefused }
     switch rekey.phase {
     case .idle: break
     case .makingOffer, .asking:
@@ -73,6 +75,12 @@ extension Session {
   public mutating func computed(
     _ result: CryptoResult, now: Instant, freshIndex: () -> UInt32, into actions: inout [SessionAction]
   ) {
+    // What was begun before another session took over must not bring this one back to life.
+    guard !isSuperseded, !isExpired else {
+      if let index = rekey.reservedIndex { actions.append(.indexRetired(index)) }
+      rekey.stop()
+      return
+    }
     switch (rekey.phase, result) {
     case (.makingOffer, .offer(let keys)):
       let index = freshIndex()

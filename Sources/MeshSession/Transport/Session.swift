@@ -67,6 +67,12 @@ public struct Session {
     epochs.map(\.receiveIndex) + (rekey.reservedIndex.map { [$0] } ?? [])
   }
 
+  /// Whether packets with this receiver index are for this session; allocates nothing.
+  public func receives(_ index: UInt32) -> Bool {
+    for position in epochs.indices where epochs[position].receiveIndex == index { return true }
+    return rekey.reservedIndex == index
+  }
+
   /// Generation of the keys that are sent with: 0 from the handshake, one more at each rekey.
   public var generation: UInt32 { epochs[sending].generation }
 
