@@ -50,8 +50,9 @@ import Testing
     }
   }
 
-  /// M1 goes out whole seven times in 30 s, and each time all of its fragments have to pass: three at 30 % loss pass
-  /// once in three tries. The node then tries again; what must never happen is two ends that disagree.
+  /// M1 goes out whole seven times in 30 s, and each time all of its fragments have to pass: three at 30 %
+  /// loss pass once in three tries. The node then tries again; what must never happen is two ends that
+  /// disagree.
   @Test(arguments: [(10, 0), (20, 6), (30, 22)])
   func randomLossOnlyDelaysTheHandshake(percent: Int, tolerated: Int) {
     var failed = 0

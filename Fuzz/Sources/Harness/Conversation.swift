@@ -29,8 +29,8 @@ public struct Conversation {
   /// UDP payload bytes to and from the stranger's address.
   public private(set) var strangerSent = 0
   public private(set) var strangerReceived = 0
-  /// The stranger has sent something of the types that validate an address. It may have guessed the responder's id: in
-  /// a recording that is no secret.
+  /// The stranger has sent something of the types that validate an address. It may have guessed the
+  /// responder's id: in a recording that is no secret.
   public private(set) var strangerMayBeValidated = false
   private var nextIndex: UInt32 = 100
 

@@ -53,8 +53,8 @@ extension MeshNode {
     invitations.add(secretHash: secretHash, expires: expires, at: wall)
   }
 
-  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in `.inviteAnswered`: not
-  /// accepted when the inviter refuses, or has not answered within 30 s.
+  /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in
+  /// `.inviteAnswered`: not accepted when the inviter refuses, or has not answered within 30 s.
   public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {
     guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize else {
       return emit(.inviteAnswered(peer, accepted: false))

@@ -21,7 +21,8 @@ public struct Initiator {
 
   /// The responder's key, once it has signed for this handshake.
   public internal(set) var provedKey: IdentityPublicKey?
-  /// Whether something has opened that only the responder can have sealed: its endpoint is known from then on.
+  /// Whether something has opened that only the responder can have sealed: its endpoint is known from then
+  /// on.
   public var hasHeardResponder: Bool { provedKey != nil || m2.isProven }
 
   var phase = Phase.idle

@@ -44,7 +44,8 @@ extension Session {
     text += repeatElement(0, count: size - Layout.emptySize - text.count)
     probe.sent(now: now)
     guard !isSuperseded, epochs[sending].maySend(now: now) else { return }
-    // A probe is no sign of life and asks for none: on a path that drops it, silence would be found where none is.
+    // A probe is no sign of life and asks for none: on a path that drops it, silence would be found where
+    // none is.
     actions.append(.sendProbe(sealWhole(text)))
   }
 
