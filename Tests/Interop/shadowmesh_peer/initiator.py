@@ -12,6 +12,7 @@ from .transport import Session, fresh_index
 
 GIVES_UP_AFTER = 30.0
 RETRY_INTERVAL = 1.0
+FRUITLESS_ACKS, UNOPENED_FRAGMENTS = 3, 4
 
 
 class Initiator:
@@ -37,12 +38,7 @@ class Initiator:
         self.m1 = body.encoded()
         self.mac_key = keys.mac2_key(body.random)
         self.cookie = wire.NO_COOKIE
-        self.suite = 0
-        self.m2a = wire.Assembly(2)
-        self.m2b: wire.Assembly | None = None
-        self.waiting_m2b: dict[int, wire.Framed] = {}
-        self.responder_id: bytes | None = None
-        self.schedule: keys.Schedule | None = None
+        self._forget_m2()
         self.m3: list[bytes] = []
         self.m3_acknowledged = 0
         self.session: Session | None = None
@@ -52,6 +48,14 @@ class Initiator:
         self.timer = Backoff()
         self.started = 0.0
         self.last_retry: float | None = None
+
+    def _forget_m2(self) -> None:
+        self.suite = self.acks = self.unopened = 0
+        self.m2a = wire.Assembly(2)
+        self.m2b: wire.Assembly | None = None
+        self.waiting_m2b: dict[int, wire.Framed] = {}
+        self.responder_id: bytes | None = None
+        self.schedule: keys.Schedule | None = None
 
     def start(self, now: float) -> None:
         self.started = now
@@ -111,9 +115,11 @@ class Initiator:
     def _m2a(self, framed: wire.Framed, now: float) -> None:
         if framed.suite not in self.suites:
             raise keys.Refused("a suite that was not offered")
+        if self.m2b is None and self.m2a.pieces.get(framed.index, framed.rest) != framed.rest:
+            self._forget_m2()  # another M2a, before anything has opened under this one
         if not self.m2a.add(framed.index, framed.rest):
             return
-        self.timer.start(now)
+        self._progress(now)
         if framed.index == 0:
             self.responder_id = framed.rest[:8]
         body = self.m2a.body
@@ -134,20 +140,30 @@ class Initiator:
             raise wire.Malformed("M2b fragment count")
         if self.schedule is None:
             if framed.index not in self.waiting_m2b:
-                self.timer.start(now)
+                self._progress(now)
             self.waiting_m2b[framed.index] = framed
             return
         piece = keys.open_sealed(
             framed.suite, self.schedule.kR, framed.index, framed.rest, framed.mac, framed.head)
         if framed.suite != self.suite or piece is None:
+            self.unopened += 1
+            if self.m2b is None and self.unopened >= UNOPENED_FRAGMENTS:
+                self._forget_m2()
             raise keys.Refused("M2b does not open")
         self.m2b = self.m2b or wire.Assembly(framed.count)
         if self.m2b.add(framed.index, piece):
-            self.timer.start(now)
+            self._progress(now)
         body = self.m2b.body
         if body is not None:
-            self.m2b = None  # a bad one is dropped whole, and the next may be good
-            self._proved(wire.parse_proof(body), now)
+            try:
+                self._proved(wire.parse_proof(body), now)
+            except keys.Refused:
+                self._forget_m2()  # a bad one is dropped whole, and the next may be good
+                raise
+
+    def _progress(self, now: float) -> None:
+        self.acks = 0
+        self.timer.start(now)
 
     def _proved(self, proof: wire.Proof, now: float) -> None:
         assert self.schedule is not None
@@ -189,7 +205,7 @@ class Initiator:
             raise wire.Malformed("Ack of fragments that do not exist")
         if bitmap & ~self.m3_acknowledged:
             self.timer.start(now)
-        self.m3_acknowledged |= bitmap
+        self.m3_acknowledged = bitmap
         self._send_missing_m3()
 
     def _send_missing_m3(self) -> None:
@@ -210,9 +226,14 @@ class Initiator:
         elif self.timer.fires(now):
             if self.m3:
                 self._send_missing_m3()
-            elif self.responder_id is not None:
+                if not self.outgoing:  # all of M3 is there, so it was M4 that was lost
+                    self.outgoing.append(self.m3[0])
+            elif self.responder_id is not None and self.acks < FRUITLESS_ACKS:
+                self.acks += 1
                 self._send_ack()
-            else:  # no fragment 0 of M2a, hence no responder id to acknowledge to
+            else:  # no fragment 0 of M2a, hence no id to acknowledge to, or one that R has forgotten
+                if self.responder_id is not None:
+                    self._forget_m2()
                 self.send_m1()
 
     def _send_ack(self) -> None:

@@ -192,7 +192,7 @@ class Responder:
             half.validated, half.since = True, now
             if bitmap & ~half.m2_acknowledged:
                 half.timer.start(now)
-            half.m2_acknowledged |= bitmap
+            half.m2_acknowledged = bitmap
             if half.m3 is None:
                 self._send_m2(half)
         elif framed.kind == wire.M3:
@@ -206,7 +206,7 @@ class Responder:
             raise keys.Refused("M3 does not open")
         half.validated = True
         if half.session is not None:
-            if framed.index == 0 and now - half.last_m4 >= M4_INTERVAL:
+            if now - half.last_m4 >= M4_INTERVAL:
                 self._send_m4(half, now)
             return
         half.m3 = half.m3 or wire.Assembly(framed.count)

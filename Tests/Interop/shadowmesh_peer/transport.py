@@ -16,7 +16,7 @@ IP, CONTROL, IP_PIECE, CONTROL_PIECE = 0x01, 0x02, 0x11, 0x12
 PIECES = {IP_PIECE: 2, CONTROL_PIECE: 12}
 PARTIAL_LIMIT, PARTIAL_BYTES, PARTIAL_LIFE = 64, 128 * 1024, 1.0
 OLD_KEYS_LIFE = 10.0
-REQUEST_INTERVAL, REQUEST_TRIES = 1.0, 60
+REQUEST_INTERVAL, REQUEST_TRIES, CONFIRMATIONS = 1.0, 60, 10
 
 PING, PONG, FIND_NODE, NODES, GET_RECORD, RECORD = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 REDEEM_INVITE, INVITE_ANSWER, ANNOUNCE = 0x07, 0x08, 0x09
@@ -104,6 +104,7 @@ class Session:
         self.last_sent = now
         self._request: tuple[bytes, keys.Offer, int] | None = None
         self._request_due, self._request_tries = now, 0
+        self._confirmation_due, self._confirmations = now, 0
         self._answered: tuple[bytes, bytes] | None = None
         self._next: Epoch | None = None
 
@@ -169,6 +170,9 @@ class Session:
         self.opened = True
         if epoch is self._next:
             self._send_with(epoch, now)
+            self.outgoing.append(self.seal(b"", now))
+        elif epoch is self.sending:
+            self._confirmations = 0
         return plaintext, epoch
 
     def _assembled(self, plaintext: bytes, epoch: Epoch, now: float) -> Received | None:
@@ -231,7 +235,9 @@ class Session:
         self._answer(request, now)
 
     def tick(self, now: float) -> None:
-        """A request for new keys is sent each second until it is answered."""
+        """A request for new keys, and then their use, is sent each second until it is answered."""
+        if self._confirmations and now >= self._confirmation_due:
+            self._confirm(now)
         if self._request is not None and now >= self._request_due:
             if self._request_tries < REQUEST_TRIES:
                 self._send_request(self._request[0], now)
@@ -270,6 +276,12 @@ class Session:
         self.receiving[local_index] = epoch
         self._request = None
         self._send_with(epoch, now)
+        self._confirmations = CONFIRMATIONS
+        self._confirm(now)
+
+    def _confirm(self, now: float) -> None:
+        self._confirmations -= 1
+        self._confirmation_due = now + REQUEST_INTERVAL
         self.outgoing.append(self.seal(b"", now))
 
     def _send_with(self, epoch: Epoch, now: float) -> None:
