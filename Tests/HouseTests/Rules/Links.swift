@@ -1,6 +1,6 @@
 import Foundation
 
-/// Links in documents lead to files; a link whose text is code and that leads into a Swift file names
+/// Links in documents lead to files; a link whose text is code and that leads into a source file names
 /// something that is in that file. So the threat model cannot claim a test that is gone.
 enum Links {
   static func violations(in file: SourceFile, of tree: SourceTree) -> [Violation] {
@@ -15,7 +15,8 @@ enum Links {
           return Violation(path: file.path, line: index + 1, reason: "\(target) does not exist")
         }
         let text = match.1
-        guard target.hasSuffix(".swift"), text.hasPrefix("`"), text.hasSuffix("`") else { return nil }
+        guard target.hasSuffix(".swift") || target.hasSuffix(".py"), text.hasPrefix("`"), text.hasSuffix("`")
+        else { return nil }
         let name = text.dropFirst().dropLast()
         guard tree.text(path)?.contains(name) != true else { return nil }
         return Violation(path: file.path, line: index + 1, reason: "\(target) has no “\(name)”")
