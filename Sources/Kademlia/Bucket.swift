@@ -18,9 +18,9 @@ struct Bucket: Sendable {
   var ping: (peerID: PeerID, askedAt: Instant)?
 
   /// Adds an entry at its place in the order of last seen.
-  mutating func place(_ contact: Contact) {
-    let position = entries.firstIndex { $0.contact.lastSeen > contact.lastSeen } ?? entries.endIndex
-    entries.insert(Entry(contact: contact), at: position)
+  mutating func place(_ entry: Entry) {
+    let position = entries.firstIndex { $0.contact.lastSeen > entry.contact.lastSeen } ?? entries.endIndex
+    entries.insert(entry, at: position)
   }
 
   /// `peerID` answered, failed or left: a ping of it has its verdict.

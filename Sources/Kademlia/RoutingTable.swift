@@ -141,7 +141,7 @@ public struct RoutingTable: Sendable {
     var entry = entry
     entry.failures = 0
     buckets[index].entries.remove(at: position)
-    buckets[index].entries.append(entry)
+    buckets[index].place(entry)
     buckets[index].pingEnded(entry.contact.peerID)
   }
 
@@ -205,7 +205,7 @@ public struct RoutingTable: Sendable {
 
   private mutating func append(_ contact: Contact, bucket index: Int) {
     claim(contact.endpoint.address)
-    buckets[index].place(contact)
+    buckets[index].place(Bucket.Entry(contact: contact))
     count += 1
   }
 

@@ -95,6 +95,26 @@ import Testing
     #expect(violations(of: restored) == [])
   }
 
+  /// Found by the fuzzer: a contact that stands twice, the second time as older, broke the order of last
+  /// seen.
+  @Test func aContactThatStandsTwiceKeepsTheOrder() throws {
+    var random = SplitMix64(seed: 16)
+    var table = RoutingTable(own: random.keyHash().peerID, now: .start)
+    for second in 0..<3 {
+      _ = table.insert(random.contact(inBucket: 159, of: table.own), now: .seconds(second))
+    }
+    var bytes = table.snapshot(now: .seconds(700))
+    let oldest = bytes[28..<(28 + ContactHint.size)]
+    bytes += oldest + [0, 0, 0xff, 0xff]
+    bytes[27] += 1
+    let restored = try RoutingTable(snapshot: bytes, own: table.own, now: .seconds(900))
+    #expect(restored.count == table.count)
+    #expect(violations(of: restored) == [])
+    let again = restored.snapshot(now: .seconds(900))
+    #expect(
+      try RoutingTable(snapshot: again, own: table.own, now: .seconds(900)).contacts == restored.contacts)
+  }
+
   /// Changed bytes give an error or a table whose limits hold, never a trap.
   @Test(arguments: UInt64(1)...UInt64(20))
   func randomDamageNeverBreaksAnInvariant(seed: UInt64) {
