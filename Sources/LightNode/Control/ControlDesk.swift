@@ -120,10 +120,22 @@ struct ControlDesk: Sendable {
       let id = try await loop.perform { node, now, _ in node.ping(peerID, now: now) }
       let outcome = await reader.pings.outcome(of: id, within: Self.patience)
       try Task.checkCancellation()
-      let report = try PingReport(outcome, index: index, peerID: peerID, name: name)
+      var report = try PingReport(outcome, index: index, peerID: peerID, name: name)
+      if case .notFound = outcome, await isWithheld(peerID) {
+        report.message =
+          "\(name)'s record is authentic, but it shows its addresses only to its own peers: has \(name) added you?"
+      }
       try await emit(.ping(report), index < count)
       if index < count { try await Task.sleep(for: Self.pingInterval) }
     }
+  }
+
+  /// Whether a record is known, and its owner keeps its endpoints from us.
+  private func isWithheld(_ peerID: PeerID) async -> Bool {
+    guard let id = try? await loop.perform({ node, now, _ in node.lookUp(peerID, now: now) }),
+      case .found(let record, _, _) = await reader.lookups.outcome(of: id, within: Self.patience)
+    else { return false }
+    return record.isWithheld
   }
 
   /// A petname, or 40 hexadecimal digits.

@@ -75,7 +75,7 @@ extension ControlDesk {
       node.redeemInvitation(at: peerID, secret: line.secret, now: now)
     }
     switch await reader.invitations.outcome(of: peerID, within: Self.patience) {
-    case true?: return
+    case true?: await waitUntilAdded(by: peerID)
     case false?:
       throw ControlFailure(
         .refused, "the other node refused the invitation: it has been used, or has expired there",
@@ -85,6 +85,20 @@ extension ControlDesk {
       throw ControlFailure(
         .timedOut, "the node that invited did not answer (tried \(tried.isEmpty ? "no address" : tried))",
         next: "is its daemon running, and can its UDP port be reached from here?")
+    }
+  }
+
+  /// The inviter takes us into its peer book a moment after its answer. Waits for that, but not for long: the
+  /// invitation is spent either way.
+  private func waitUntilAdded(by peerID: PeerID) async {
+    for _ in 0..<20 {
+      guard let id = try? await loop.perform({ node, now, _ in node.ping(peerID, now: now) }) else { return }
+      if case .answered(_, _, _, let isAdded)? = await reader.pings.outcome(of: id, within: .seconds(5)),
+        isAdded
+      {
+        return
+      }
+      do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
     }
   }
 

@@ -25,6 +25,11 @@ extension PeerReport {
   }
 }
 
+extension PeerRecord {
+  /// It has a private part, which was not handed to us.
+  var isWithheld: Bool { body.privatePartHash != nil && privatePart == nil }
+}
+
 extension LookUpReport {
   init(_ record: PeerRecord, from source: LookupSource, took: Duration) {
     let serviceType =
@@ -38,7 +43,7 @@ extension LookUpReport {
       address: OverlayAddress(of: record.peerID).description, region: record.body.region.name,
       serviceType: serviceType, sequence: record.body.sequence.value,
       expires: record.body.expiry.secondsSinceEpoch, endpoints: record.endpoints.map(\.description),
-      endpointsWithheld: record.body.privatePartHash != nil && record.privatePart == nil,
+      endpointsWithheld: record.isWithheld,
       source: source.rawValue, milliseconds: took.milliseconds)
   }
 }
