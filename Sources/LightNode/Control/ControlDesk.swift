@@ -123,7 +123,7 @@ struct ControlDesk: Sendable {
       var report = try PingReport(outcome, index: index, peerID: peerID, name: name)
       if case .notFound = outcome, await isWithheld(peerID) {
         report.message =
-          "\(name)'s record is authentic, but it shows its addresses only to its own peers: has \(name) added you?"
+          "\(name)'s record is authentic; its addresses are for its own peers only: has \(name) added you?"
       }
       try await emit(.ping(report), index < count)
       if index < count { try await Task.sleep(for: Self.pingInterval) }
