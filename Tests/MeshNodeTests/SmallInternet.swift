@@ -37,14 +37,16 @@ struct SmallInternet {
   private var flying: [Flying] = []
 
   /// Adds a node at 198.18.NUMBER.1:8443.
-  mutating func addHost(_ serviceType: ServiceType = .lightPrivate) throws -> Int {
+  mutating func addHost(
+    _ serviceType: ServiceType = .lightPrivate, at address: IPAddress? = nil
+  ) throws -> Int {
     let identity = try IdentityKey()
     let number = hosts.count
     let configuration = NodeConfiguration(region: region, serviceType: serviceType)
     let seed = Primitives.sha256([UInt8(number)])
     let node = MeshNode(
       configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now, wall: wall)
-    let endpoint = Endpoint(.v4(0xc612_0001 + UInt32(number) << 8), port: 8_443)
+    let endpoint = Endpoint(address ?? .v4(0xc612_0001 + UInt32(number) << 8), port: 8_443)
     hosts.append(Host(identity: identity, node: node, endpoint: endpoint))
     return number
   }
@@ -89,6 +91,14 @@ struct SmallInternet {
       try hosts[host].node.addPeer(entry, now: now)
       settle(host)
     }
+  }
+
+  /// One host adds another, and nothing comes back.
+  mutating func addOneSided(_ host: Int, _ other: Int) throws {
+    let identity = hosts[other].identity.keyHash
+    try hosts[host].node.addPeer(
+      PeerEntry(peerID: identity.peerID, keyHash: identity, endpoints: [hosts[other].endpoint]), now: now)
+    settle(host)
   }
 
   /// Drains a node's actions.
