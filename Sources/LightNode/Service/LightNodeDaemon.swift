@@ -156,7 +156,7 @@ public struct LightNodeDaemon: Sendable {
   private func reloadAtSignal(_ parts: Parts) async {
     for await _ in await UnixSignalsSequence(trapping: .sighup) {
       do {
-        try ServiceNotification.tellReloading()
+        _ = try? ServiceNotification.reloading.send()
         let changes = configuration.take(try reload())
         AdjustableLogHandler.setLevel(configuration.current.logLevel)
         if changes.isEmpty { logger.notice("configuration read again: nothing changed") }

@@ -3,6 +3,8 @@ import CLinux
 /// Messages to the service manager that started this program (sd_notify(3)). Without one they go nowhere.
 public enum ServiceNotification: String, Sendable {
   case ready = "READY=1"
+  /// The configuration is being read again; ``ready`` ends it.
+  case reloading = "RELOADING=1"
   case stopping = "STOPPING=1"
   case watchdog = "WATCHDOG=1"
 
