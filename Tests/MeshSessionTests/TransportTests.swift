@@ -52,11 +52,11 @@ import Testing
     world.fate = { _, _ in [] }
     let before = world.sent.count
     for number in 0..<300 {
-      world.alice.send([0x60, UInt8(number & 0xff), UInt8(number >> 8)], now: world.now)
+      world.alice.send([0x60, 0, UInt8(number & 0xff), UInt8(number >> 8)], now: world.now)
     }
     world.run(for: .milliseconds(1))
     var generator = SeededGenerator(state: 3)
-    let datagrams = world.sent[before...].map(\.bytes).filter { $0.count == 36 }
+    let datagrams = world.sent[before...].map(\.bytes).filter { $0.count == 37 }
     #expect(datagrams.count == 300)
     for datagram in (datagrams + datagrams + datagrams).shuffled(using: &generator) {
       world.bob.receive(datagram, from: world.alice.endpoint, now: world.now)
