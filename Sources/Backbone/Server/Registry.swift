@@ -33,6 +33,8 @@ final class Registry: Sendable {
     var revocations = Revocations()
     var nodeList: [UInt8]
     var nodeListSigned: WallTime
+    /// Set while upkeep, which writes, fails.
+    var storeFailure: StoreFailure?
   }
 
   init(
@@ -198,12 +200,21 @@ final class Registry: Sendable {
   }
 
   /// Throws unless requests can be served.
-  func checkReadiness() async throws { try await store.check() }
+  func checkReadiness() async throws {
+    if let failure = state.withLock({ $0.storeFailure }) { throw failure }
+    try await store.check()
+  }
 
   /// What has to be done every few seconds.
   func maintain() async throws {
     let now = clock.wall()
-    try await store.prune(now: now)
+    do {
+      try await store.prune(now: now)
+      state.withLock { $0.storeFailure = nil }
+    } catch {
+      state.withLock { $0.storeFailure = error as? StoreFailure }
+      throw error
+    }
     try await refreshRevocations()
     for (table, rows) in try await store.sizes() { metrics.record(rows: rows, of: table) }
     metrics.signaturesWaiting.record(signatures.waitingCount)
