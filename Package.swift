@@ -114,7 +114,12 @@ let edges: [Target] = [
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
     ]),
-  tests("NodeHostTests", ["NodeHost", "MeshNode", "MeshCrypto", "MeshWire", "CLinux"]),
+  tests(
+    "NodeHostTests",
+    [
+      "NodeHost", "MeshNode", "MeshCrypto", "MeshWire", "CLinux",
+      .product(name: "MetricsTestKit", package: "swift-metrics"),
+    ]),
   tests(
     "LightNodeTests",
     [

@@ -30,7 +30,8 @@ public struct MeshNode {
   /// Bundles of a snapshot that wait to be verified, the last one first.
   var restoring: [[UInt8]] = []
 
-  var counters = NodeCounters()
+  /// Monotonic counts since the node began.
+  public internal(set) var counters = NodeCounters()
   private var actions = ActionQueue()
   var ownRecord: PeerRecord?
   var nextSerial: UInt64 = 1

@@ -3,6 +3,7 @@ import Glibc
 import MeshCrypto
 import MeshNode
 import MeshWire
+import MetricsTestKit
 import Synchronization
 import Testing
 
@@ -14,6 +15,7 @@ struct LoopBench {
   let peer: UDPSocket
   let port: UInt16
   let loop: DriveLoop<RecordingCore>
+  let metrics = TestMetrics()
 
   init(
     perform: @escaping @Sendable (CryptoJob) -> CryptoResult = { _ in .verified(true) },
@@ -24,7 +26,7 @@ struct LoopBench {
     let socket = try UDPSocket(port: 0, address: .v6(1))
     port = socket.local.port
     let target = peer.local
-    loop = try DriveLoop(socket: socket, device: device, perform: perform) { now, _, seed in
+    loop = try DriveLoop(socket: socket, device: device, metrics: metrics, perform: perform) { now, _, seed in
       var core = RecordingCore()
       core.peer = target
       #expect(seed.count == 32 && Set(seed).count > 1)
@@ -105,6 +107,31 @@ struct DriveLoopTests {
       try bench.send([Array("E".utf8), Array("E".utf8)])
       #expect(try UDPSocketTests.collect(2, from: bench.peer).map(\.bytes) == [[101], [101]])
     }
+  }
+
+  @Test("what moves and what is dropped, here or by the core, shows in the metrics with its reason")
+  func metrics() async throws {
+    let bench = try LoopBench()
+    try await bench.running {
+      bench.device.put(Array("D".utf8))
+      bench.device.put(Array("U".utf8))
+      bench.device.put(Array("1234".utf8))
+      _ = try UDPSocketTests.collect(1, from: bench.peer)
+      try bench.send([Array("Pxyz".utf8)])
+      _ = bench.device.take()
+    }
+    func total(_ label: String, _ dimensions: (String, String)...) throws -> Int64 {
+      try bench.metrics.expectCounter("shadowmesh.\(label)", dimensions).totalValue
+    }
+    #expect(try total("drops", ("reason", "no_route")) == 1)
+    #expect(try total("drops", ("reason", "send_failed")) == 1)
+    #expect(try total("drops", ("reason", "send_buffer_full")) == 0)
+    #expect(try total("packets", ("direction", "out")) == 3)
+    #expect(try total("packet_bytes", ("direction", "out")) == 6)
+    #expect(try total("datagrams", ("direction", "out")) == 1)
+    #expect(try total("datagram_bytes", ("direction", "out")) == 5)
+    #expect(try total("datagrams", ("direction", "in")) == 1)
+    #expect(try total("packet_bytes", ("direction", "in")) == 3)
   }
 
   @Test("a flood of datagrams does not starve the device: the fair share")

@@ -16,6 +16,7 @@ struct RecordingCore: NodeCore {
   var calls: [Call] = []
   var actions: [NodeAction] = []
   var nextDeadline: Instant?
+  var counters = NodeCounters()
   var peer = Endpoint(.v4(0), port: 0)
 
   mutating func receive(
@@ -45,7 +46,10 @@ struct RecordingCore: NodeCore {
       for index in packet.indices { output[size + 1 + index] = ~packet[index] ^ 0xff }
       return .pair(first: size, second: size, to: peer)
     case UInt8(ascii: "Q"): return .queued
-    case UInt8(ascii: "D"): return .dropped(.noRoute)
+    case UInt8(ascii: "D"):
+      counters.drops[.noRoute, default: 0] += 1
+      return .dropped(.noRoute)
+    case UInt8(ascii: "U"): return .datagram(count: size, to: Endpoint(.v6(1), port: 0))
     default: return .datagram(count: size, to: peer)
     }
   }

@@ -1,6 +1,7 @@
 import Glibc
 import MeshCrypto
 import MeshWire
+import Metrics
 import Synchronization
 
 /// What the engine shares with its handle.
@@ -9,6 +10,7 @@ struct LoopParts<Core: NodeCore>: Sendable {
   let device: any PacketDevice
   let mailbox: Mailbox<Core>
   let notices: AsyncStream<NodeNotice>.Continuation
+  let metrics: any MetricsFactory
 }
 
 /// The handle of a loop, generic over its core so that tests can drive the real loop with a core of their
@@ -27,14 +29,15 @@ final class DriveLoop<Core: NodeCore>: Sendable {
   private let hasRun = Atomic(false)
 
   init(
-    socket: UDPSocket, device: any PacketDevice,
+    socket: UDPSocket, device: any PacketDevice, metrics: any MetricsFactory = MetricsSystem.factory,
     perform: @escaping @Sendable (CryptoJob) -> CryptoResult, makeCore: @escaping Maker
   ) throws(SystemError) {
     let (stream, continuation) = AsyncStream.makeStream(
       of: NodeNotice.self, bufferingPolicy: .bufferingOldest(Self.noticeLimit))
     notices = stream
     parts = LoopParts(
-      socket: socket, device: device, mailbox: try Mailbox(), notices: continuation)
+      socket: socket, device: device, mailbox: try Mailbox(), notices: continuation,
+      metrics: metrics)
     self.perform = perform
     self.makeCore = makeCore
   }

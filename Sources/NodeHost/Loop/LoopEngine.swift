@@ -25,6 +25,8 @@ private enum Source {
   static var packetLimit: Int { 65_575 }
   /// What the core may add to a packet: it may become two datagrams, with their headers and tags.
   static var sealingRoom: Int { 3_000 }
+  /// How old the core's own counts may be in the metrics while packets flow.
+  static var reportInterval: Duration { .seconds(1) }
 
   private var core: Core
   private let parts: LoopParts<Core>
@@ -35,7 +37,9 @@ private enum Source {
   private var receiver: DatagramReceiver
   private var sender: DatagramSender
   private let packet: UnsafeMutablePointer<UInt8>
-  private let metrics = NodeMetrics()
+  private let metrics: NodeMetrics
+  private var coreMetrics: NodeCounterMetrics
+  private var reportDue = Instant(nanoseconds: 0)
   private var counts = LoopCounts()
   private var sentBefore = clinux_send_counts()
   /// Jobs that the pool refused, answered at the next turn. Never more than the core's bound on actions.
@@ -63,6 +67,8 @@ private enum Source {
     self.device = device
     self.core = core
     self.parts = parts
+    metrics = NodeMetrics(factory: parts.metrics)
+    coreMetrics = NodeCounterMetrics(factory: parts.metrics)
     self.pool = pool
     self.now = now
   }
@@ -96,7 +102,17 @@ private enum Source {
     }
     flushDatagrams()
     armTimer()
+    if now >= reportDue { reportCounters() }
+    flushMetrics()
+  }
+
+  private mutating func flushMetrics() {
     metrics.flush(&counts, refusedCommands: parts.mailbox.refusals.exchange(0, ordering: .relaxed))
+  }
+
+  private mutating func reportCounters() {
+    reportDue = now + Self.reportInterval
+    coreMetrics.report(core.counters)
   }
 
   /// A deadline that moved back leaves the timer alone: one idle wake-up costs less than a call each turn.
@@ -121,7 +137,11 @@ private enum Source {
       command.run(&core, now, wall)
       performActions()
     }
-    if contents.isStopping { flushDatagrams() }
+    if contents.isStopping {
+      flushDatagrams()
+      reportCounters()
+      flushMetrics()
+    }
     return !contents.isStopping
   }
 
@@ -199,7 +219,7 @@ private enum Source {
       precondition(range.upperBound <= count, "the core names bytes outside of the datagram")
       unsafe deliver(start + range.lowerBound, count: range.count)
     case .consumed: break
-    case .dropped(let reason): counts.coreDrops[reason, default: 0] += 1
+    case .dropped: break  // The core counted it.
     }
     performActions()
   }
@@ -249,8 +269,7 @@ private enum Source {
     case .pair(let first, let second, let endpoint):
       sender.commit(first, to: endpoint)
       sender.commit(second, to: endpoint)
-    case .queued: break
-    case .dropped(let reason): counts.coreDrops[reason, default: 0] += 1
+    case .queued, .dropped: break  // The core counted it.
     }
   }
 

@@ -12,6 +12,7 @@ protocol NodeCore: SendableMetatype {
   ) -> Sent
   mutating func advance(to now: Instant, wall: WallTime)
   var nextDeadline: Instant? { get }
+  var counters: NodeCounters { get }
   mutating func completed(_ ticket: CryptoTicket, _ result: CryptoResult, now: Instant)
   mutating func nextAction() -> NodeAction?
 }

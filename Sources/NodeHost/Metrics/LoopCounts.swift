@@ -1,5 +1,3 @@
-import MeshNode
-
 /// Plain counts of one wake-up, flushed to the metrics at its end: a packet costs an addition, not a look-up.
 struct LoopCounts {
   var datagramsIn: UInt64 = 0
@@ -10,8 +8,7 @@ struct LoopCounts {
   var packetBytesFromDevice: UInt64 = 0
   var packetsToDevice: UInt64 = 0
   var packetBytesToDevice: UInt64 = 0
-  /// What the core refused. A refusal is the rare case: a dictionary will do.
-  var coreDrops: [DropReason: UInt64] = [:]
+  /// A drop is the rare case: a dictionary will do. What the core drops is in its own counters.
   var hostDrops: [HostDrop: UInt64] = [:]
   var refusedJobs: UInt64 = 0
   var lostNotices: UInt64 = 0

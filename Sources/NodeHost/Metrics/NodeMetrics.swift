@@ -1,32 +1,47 @@
-import MeshNode
 import Metrics
 
 /// The metric objects of a loop, made once.
 struct NodeMetrics {
-  private let datagramsIn = Counter(label: "shadowmesh.datagrams", dimensions: [("direction", "in")])
-  private let datagramsOut = Counter(label: "shadowmesh.datagrams", dimensions: [("direction", "out")])
-  private let datagramBytesIn = Counter(label: "shadowmesh.datagram_bytes", dimensions: [("direction", "in")])
-  private let datagramBytesOut = Counter(
-    label: "shadowmesh.datagram_bytes", dimensions: [("direction", "out")])
-  private let packetsIn = Counter(label: "shadowmesh.packets", dimensions: [("direction", "in")])
-  private let packetsOut = Counter(label: "shadowmesh.packets", dimensions: [("direction", "out")])
-  private let packetBytesIn = Counter(label: "shadowmesh.packet_bytes", dimensions: [("direction", "in")])
-  private let packetBytesOut = Counter(label: "shadowmesh.packet_bytes", dimensions: [("direction", "out")])
-  private let batchIn = Recorder(label: "shadowmesh.batch_datagrams", dimensions: [("direction", "in")])
-  private let batchOut = Recorder(label: "shadowmesh.batch_datagrams", dimensions: [("direction", "out")])
-  private let refusedJobs = Counter(label: "shadowmesh.crypto_jobs_refused")
-  private let lostNotices = Counter(label: "shadowmesh.notices_lost")
-  private let refusedCommands = Counter(label: "shadowmesh.commands_refused")
-  private var coreDrops: [DropReason: Counter] = [:]
-  private var hostDrops: [HostDrop: Counter] = [:]
+  private let datagramsIn: Counter
+  private let datagramsOut: Counter
+  private let datagramBytesIn: Counter
+  private let datagramBytesOut: Counter
+  private let packetsIn: Counter
+  private let packetsOut: Counter
+  private let packetBytesIn: Counter
+  private let packetBytesOut: Counter
+  private let batchIn: Recorder
+  private let batchOut: Recorder
+  private let refusedJobs: Counter
+  private let lostNotices: Counter
+  private let refusedCommands: Counter
+  private let drops: [HostDrop: Counter]
 
-  init() {
-    for reason in DropReason.allCases { coreDrops[reason] = Self.drops(reason.rawValue) }
-    for reason in HostDrop.allCases { hostDrops[reason] = Self.drops(reason.rawValue) }
-  }
-
-  private static func drops(_ reason: String) -> Counter {
-    Counter(label: "shadowmesh.drops", dimensions: [("reason", reason)])
+  init(factory: any MetricsFactory) {
+    func counter(_ label: String, _ dimensions: [(String, String)] = []) -> Counter {
+      Counter(label: "shadowmesh.\(label)", dimensions: dimensions, factory: factory)
+    }
+    func batch(_ direction: (String, String)) -> Recorder {
+      Recorder(
+        label: "shadowmesh.batch_datagrams", dimensions: [direction], aggregate: true, factory: factory)
+    }
+    let inward = ("direction", "in")
+    let outward = ("direction", "out")
+    datagramsIn = counter("datagrams", [inward])
+    datagramsOut = counter("datagrams", [outward])
+    datagramBytesIn = counter("datagram_bytes", [inward])
+    datagramBytesOut = counter("datagram_bytes", [outward])
+    packetsIn = counter("packets", [inward])
+    packetsOut = counter("packets", [outward])
+    packetBytesIn = counter("packet_bytes", [inward])
+    packetBytesOut = counter("packet_bytes", [outward])
+    batchIn = batch(inward)
+    batchOut = batch(outward)
+    refusedJobs = counter("crypto_jobs_refused")
+    lostNotices = counter("notices_lost")
+    refusedCommands = counter("commands_refused")
+    drops = Dictionary(
+      uniqueKeysWithValues: HostDrop.allCases.map { ($0, counter("drops", [("reason", $0.rawValue)])) })
   }
 
   /// Adds what one wake-up counted, and clears it.
@@ -52,8 +67,7 @@ struct NodeMetrics {
     if counts.refusedJobs > 0 { refusedJobs.increment(by: counts.refusedJobs) }
     if counts.lostNotices > 0 { lostNotices.increment(by: counts.lostNotices) }
     if refused > 0 { refusedCommands.increment(by: refused) }
-    for (reason, amount) in counts.coreDrops { coreDrops[reason]?.increment(by: amount) }
-    for (reason, amount) in counts.hostDrops { hostDrops[reason]?.increment(by: amount) }
+    for (reason, amount) in counts.hostDrops { drops[reason]?.increment(by: amount) }
     counts = LoopCounts()
   }
 }
