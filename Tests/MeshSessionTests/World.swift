@@ -188,8 +188,10 @@ final class Node {
       case .send(let datagram):
         if let peerEndpoint { outbox.append((datagram, peerEndpoint)) }
       case .compute(let job):
+        // Before the core is touched: a test may look at it meanwhile.
+        let result = perform(job)
         var more: [HandshakeAction] = []
-        initiator?.computed(perform(job), now: now, into: &more)
+        initiator?.computed(result, now: now, into: &more)
         handle(more, now)
       case .established(let session): sessions.append(session)
       case .failed(let failure): failures.append(failure)
@@ -203,8 +205,10 @@ final class Node {
       switch action {
       case .send(let datagram, let endpoint): outbox.append((datagram, endpoint))
       case .compute(let id, let job):
+        // Before the core is touched: a test may look at it meanwhile.
+        let result = perform(job)
         var more: [ResponderAction] = []
-        table.computed(id, perform(job), now: now, into: &more)
+        table.computed(id, result, now: now, into: &more)
         handle(more, now)
       case .established(let session, _, let from, let early):
         peerEndpoint = from
@@ -229,8 +233,10 @@ final class Node {
       case .send(let datagram), .sendProbe(let datagram):
         if let peerEndpoint { outbox.append((datagram, peerEndpoint)) }
       case .compute(let job):
+        // Before the core is touched: a test may look at it meanwhile.
+        let result = perform(job)
         var more: [SessionAction] = []
-        sessions[position].computed(perform(job), now: now, freshIndex: freshIndex, into: &more)
+        sessions[position].computed(result, now: now, freshIndex: freshIndex, into: &more)
         handle(more, position, now)
       case .confirmed:
         confirmations += 1
