@@ -51,7 +51,7 @@ struct ForgedM3 {
   var bodyKeyHash: KeyHash?
   var finished: ([UInt8]) -> [UInt8] = { $0 }
 
-  /// In place of the M3 that `world`'s initiator would send: runs the handshake to its signature, then deviates.
+  /// Takes the place of the M3 that the initiator of `world` would send.
   func deliver(to world: World) {
     world.alice.tamper = { [self] job, result in
       guard case .sign = job, case .signing(let verified, _) = world.alice.initiator?.phase else {

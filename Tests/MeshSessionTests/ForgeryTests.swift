@@ -134,7 +134,7 @@ import Testing
     #expect(world.bob.table.halfOpenCount == 0)
   }
 
-  /// One bit of one datagram at a time, through all of them: noticed, and of no consequence once it is sent again.
+  /// One bit of one datagram at a time: noticed, and of no consequence once it is sent again.
   @Test func aChangedBitInAnyDatagramOfTheHandshakeIsNoticedAndChangesNothing() {
     let whole = World()
     whole.begin(knownKey: false)
