@@ -25,7 +25,7 @@ private enum Source {
   static var packetLimit: Int { 65_575 }
   /// What the core may add to a packet: it may become two datagrams, with their headers and tags.
   static var sealingRoom: Int { 3_000 }
-  /// How old the core's own counts may be in the metrics while packets flow.
+  /// How old the core's drops may be in the metrics while packets flow.
   static var reportInterval: Duration { .seconds(1) }
 
   private var core: Core
@@ -38,7 +38,7 @@ private enum Source {
   private var sender: DatagramSender
   private let packet: UnsafeMutablePointer<UInt8>
   private let metrics: NodeMetrics
-  private var coreMetrics: NodeCounterMetrics
+  private var coreDrops: CoreDropMetrics
   private var reportDue = Instant(nanoseconds: 0)
   private var counts = LoopCounts()
   private var sentBefore = clinux_send_counts()
@@ -68,7 +68,7 @@ private enum Source {
     self.core = core
     self.parts = parts
     metrics = NodeMetrics(factory: parts.metrics)
-    coreMetrics = NodeCounterMetrics(factory: parts.metrics)
+    coreDrops = CoreDropMetrics(factory: parts.metrics)
     self.pool = pool
     self.now = now
   }
@@ -102,7 +102,7 @@ private enum Source {
     }
     flushDatagrams()
     armTimer()
-    if now >= reportDue { reportCounters() }
+    if now >= reportDue { reportDrops() }
     flushMetrics()
   }
 
@@ -110,9 +110,9 @@ private enum Source {
     metrics.flush(&counts, refusedCommands: parts.mailbox.refusals.exchange(0, ordering: .relaxed))
   }
 
-  private mutating func reportCounters() {
+  private mutating func reportDrops() {
     reportDue = now + Self.reportInterval
-    coreMetrics.report(core.counters)
+    coreDrops.report(core.counters.drops)
   }
 
   /// A deadline that moved back leaves the timer alone: one idle wake-up costs less than a call each turn.
@@ -139,7 +139,7 @@ private enum Source {
     }
     if contents.isStopping {
       flushDatagrams()
-      reportCounters()
+      reportDrops()
       flushMetrics()
     }
     return !contents.isStopping
