@@ -8,7 +8,7 @@ import Testing
 
 @Suite("TLS") struct TLSTests {
   /// A certificate for 127.0.0.1 that is its own authority, made by the openssl program.
-  private static func makeCertificate(in directory: String) throws -> BackboneService.TLSFiles {
+  static func makeCertificate(in directory: String) throws -> BackboneService.TLSFiles {
     let files = BackboneService.TLSFiles(
       certificateFile: directory + "/certificate.pem", keyFile: directory + "/key.pem")
     let openssl = Process()
