@@ -124,8 +124,11 @@ let edges: [Target] = [
     "LightNodeTests",
     [
       "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto",
-      "StrictConfiguration", log,
+      "StrictConfiguration", log, .product(name: "NIOCore", package: "swift-nio"),
     ]),
+  tests(
+    "CommandLineTests",
+    ["shadowmesh", "shadowmesh-lightnode", "NodeHost", "MeshWire"]),
   tests(
     "BackboneTests",
     [

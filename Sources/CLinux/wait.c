@@ -66,6 +66,12 @@ uint64_t clinux_boottime(void) {
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+uint64_t clinux_monotonic(void) {
+  struct timespec time = {0};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
 uint64_t clinux_wall_seconds(void) {
   struct timespec time = {0};
   clock_gettime(CLOCK_REALTIME, &time);

@@ -26,21 +26,32 @@ public struct ConfigurationFile: Sendable {
 
   /// Reads a file of at most ``maximumSize`` bytes of UTF-8.
   public init(path: String) throws(ConfigurationError) {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      let reason = (error as NSError).localizedDescription
-      throw ConfigurationError(file: path, line: nil, key: nil, problem: "cannot be read: \(reason)")
-    }
-    guard data.count <= Self.maximumSize else {
-      throw ConfigurationError(
-        file: path, line: nil, key: nil, problem: "larger than \(Self.maximumSize) bytes")
-    }
-    guard let text = String(data: data, encoding: .utf8) else {
+    let bytes = try Self.content(of: path)
+    guard let text = String(bytes: bytes, encoding: .utf8) else {
       throw ConfigurationError(file: path, line: nil, key: nil, problem: "not UTF-8")
     }
     try self.init(text: text, name: path)
+  }
+
+  /// Never more than ``maximumSize`` and one read: the path may name something without an end.
+  private static func content(of path: String) throws(ConfigurationError) -> [UInt8] {
+    func refusal(_ code: Int32) -> ConfigurationError {
+      let reason = unsafe String(cString: strerror(code))
+      return ConfigurationError(file: path, line: nil, key: nil, problem: "cannot be read: \(reason)")
+    }
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw refusal(errno) }
+    defer { _ = close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while bytes.count <= maximumSize {
+      let count = unsafe chunk.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw refusal(errno) }
+      if count == 0 { return bytes }
+      bytes += chunk[..<count]
+    }
+    throw ConfigurationError(file: path, line: nil, key: nil, problem: "larger than \(maximumSize) bytes")
   }
 
   /// Reads YAML that is already in memory; `name` stands in errors where the file's name would.

@@ -15,11 +15,13 @@ indirect enum ConfigurationTree: Sendable {
     }
   }
 
-  /// For error messages: `"many"`, `a list`, `nothing`.
+  /// For error messages: `"many"`, `70000`, `a list`, `nothing`. Text is in quotation marks, so that a number
+  /// that was quoted in the file is seen to be text.
   var summary: String {
     switch self {
     case .scalar(_, .null, _): "nothing"
-    case .scalar(let text, _, _): "\"\(text.prefix(60))\""
+    case .scalar(let text, .string, _): "\"\(text.prefix(60))\""
+    case .scalar(let text, _, _): "\(text.prefix(60))"
     case .list: "a list"
     case .mapping: "a group of keys"
     }
@@ -31,7 +33,7 @@ indirect enum ConfigurationTree: Sendable {
     do {
       root = try Yams.compose(yaml: text)
     } catch let error as YamlError {
-      throw syntaxError(error, file: file)
+      throw syntaxError(error, file: file, text: text)
     } catch {
       throw ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML: \(error)")
     }
@@ -87,18 +89,29 @@ indirect enum ConfigurationTree: Sendable {
     }
   }
 
-  private static func syntaxError(_ error: YamlError, file: String) -> ConfigurationError {
+  private static func syntaxError(_ error: YamlError, file: String, text: String) -> ConfigurationError {
     switch error {
     case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
       .composer(_, let problem, let mark, _):
       ConfigurationError(file: file, line: mark.line, key: nil, problem: "not YAML: \(problem)")
     case .duplicatedKeysInMapping(let duplicates, let context):
-      ConfigurationError(
-        file: file, line: context.mark.line, key: duplicates.sorted().first, problem: "given more than once")
+      duplicate(of: duplicates.sorted().first ?? "", after: context.mark.line, file: file, text: text)
     case .reader(let problem, _, _, _):
       ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML: \(problem)")
     default:
       ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML")
     }
+  }
+
+  /// Names the line on which the key stands for the second time, where it stands at the beginning of lines.
+  private static func duplicate(of key: String, after first: Int, file: String, text: String)
+    -> ConfigurationError
+  {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().dropFirst(
+      first - 1)
+    let places = lines.filter { $0.element.drop { $0 == " " }.hasPrefix(key + ":") }
+    return ConfigurationError(
+      file: file, line: places.count > 1 ? places[1].offset + 1 : first, key: key,
+      problem: "given more than once")
   }
 }

@@ -44,6 +44,7 @@ struct LightNodeProgram: AsyncParsableCommand {
       throw ExitCode(78)
     }
     if checkConfig {
+      for remark in configuration.remarks { Self.complain("note: \(remark)") }
       print("\(path ?? "the defaults"): the configuration holds")
       return
     }

@@ -56,7 +56,8 @@ struct DaemonOptions: ParsableArguments {
   @OptionGroup var file: FileOptions
 
   var client: ControlClient {
-    ControlClient(
-      socketPath: socket ?? file.configurationIfReadable?.controlSocket ?? ControlClient.defaultSocketPath)
+    get throws {
+      ControlClient(socketPath: try socket ?? file.controlSocket() ?? ControlClient.defaultSocketPath)
+    }
   }
 }

@@ -132,7 +132,7 @@ struct UDPSocketTests {
     let error = #expect(throws: UDPSocketError.self) { try UDPSocket(port: first.local.port) }
     let text = try #require(error).description
     #expect(text.contains("UDP port \(first.local.port) is in use"))
-    #expect(text.contains("configure another port"))
+    #expect(text.contains("give listen_port another"))
   }
 
   @Test("nothing waiting is no error")

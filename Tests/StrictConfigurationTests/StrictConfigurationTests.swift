@@ -52,18 +52,18 @@ import Testing
   @Test(arguments: [
     ("nmae: x", "test.yaml:1: nmae: unknown key; known here: addresses, colour, life"),
     ("name: x\ntls:\n  cert: y", "test.yaml:3: tls.cert: unknown key; known here: certificate_file"),
-    ("tls: yes", "test.yaml:1: tls: expected a group of keys, found \"yes\""),
-    ("name: 5", "test.yaml:1: name: expected a string, found \"5\""),
+    ("tls: yes", "test.yaml:1: tls: expected a group of keys, found yes"),
+    ("name: 5", "test.yaml:1: name: expected a string, found 5"),
     ("name:", "test.yaml:1: name: expected a string, found nothing"),
-    ("\nport: 0", "test.yaml:2: port: expected a whole number from 1 to 65535, found \"0\""),
+    ("\nport: 0", "test.yaml:2: port: expected a whole number from 1 to 65535, found 0"),
     ("port: \"80\"", "test.yaml:1: port: expected a whole number from 1 to 65535, found \"80\""),
-    ("strict: yes", "test.yaml:1: strict: expected true or false, found \"yes\""),
+    ("strict: yes", "test.yaml:1: strict: expected true or false, found yes"),
     ("colour: blue", "test.yaml:1: colour: expected one of: red, green, found \"blue\""),
     ("addresses: [\"a:1\", b]", "test.yaml:1: addresses: expected an address, found \"b\""),
     ("addresses: [a, b, c]", "test.yaml:1: addresses: expected a list of at most 2 entries, found a list"),
     ("life: 3h", "test.yaml:1: life: expected a time like 30s, 5m, 2h or 7d, from 1s to 7200s, found \"3h\""),
     ("nodes:\n  - region: a\n  - regoin: b", "test.yaml:3: nodes[1].regoin: unknown key"),
-    ("name: x\nname: y", "name: given more than once"),
+    ("strict: true\nname: x\n# why\nname: y", "test.yaml:4: name: given more than once"),
     ("name: [", "test.yaml:2: not YAML"),
     ("- a", "test.yaml:1: expected keys with values, found a list"),
   ])
@@ -76,7 +76,21 @@ import Testing
     #expect {
       try ConfigurationFile(path: "/nowhere/at/all.yaml")
     } throws: {
-      ($0 as? ConfigurationError)?.description.hasPrefix("/nowhere/at/all.yaml: cannot be read: ") == true
+      ($0 as? ConfigurationError)?.description
+        == "/nowhere/at/all.yaml: cannot be read: No such file or directory"
+    }
+  }
+
+  @Test("A directory, and a file without an end, are refused by name and in bounded memory")
+  func notAFile() {
+    for (path, problem) in [
+      ("/", "cannot be read: Is a directory"), ("/dev/zero", "larger than 1048576 bytes"),
+    ] {
+      #expect {
+        try ConfigurationFile(path: path)
+      } throws: {
+        ($0 as? ConfigurationError)?.description == "\(path): \(problem)"
+      }
     }
   }
 }

@@ -123,6 +123,8 @@ int clinux_timer_arm(int descriptor, uint64_t nanoseconds);
 
 /// CLOCK_BOOTTIME: monotonic, and counts while the machine sleeps.
 uint64_t clinux_boottime(void);
+/// CLOCK_MONOTONIC in nanoseconds, as the service manager counts.
+uint64_t clinux_monotonic(void);
 /// Seconds since 1970-01-01T00:00:00Z.
 uint64_t clinux_wall_seconds(void);
 

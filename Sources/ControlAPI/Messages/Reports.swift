@@ -117,13 +117,14 @@ public struct PeerReport: Hashable, Sendable, Codable {
   public var keyHash: String?
   public var address: String
   public var allow: [PortRule]
-  /// `none`, `handshaking`, `unconfirmed` or `established`.
+  /// `idle`, `connecting`, `unconfirmed` or `connected`.
   public var session: String
   public var path: PathReport
   /// Seconds since the last authenticated packet.
   public var lastHeard: UInt64?
   public var sentBytes: UInt64
   public var receivedBytes: UInt64
+  /// Of the last handshake that this node began.
   public var handshakeMilliseconds: Double?
 
   public init(

@@ -74,6 +74,8 @@ actor RecordPublisher {
       signed = (what, record, clock.now)
       try await loop.perform { node, now, _ in node.setOwnRecord(record, now: now) }
       await session.offer(record)
+    } catch NodeLoopError.stopped {
+      // The end of the daemon, or of its start: whatever ended it is told elsewhere.
     } catch {
       logger.error("this node's record could not be made", metadata: ["reason": "\(error)"])
     }

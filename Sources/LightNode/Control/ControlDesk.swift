@@ -100,7 +100,9 @@ struct ControlDesk: Sendable {
     case .notFound(let backbone, let asked):
       let part = backbone.map { "the backbone could not be asked (\($0))" } ?? "the backbone does not know it"
       throw ControlFailure(
-        .notFound, "no record of \(target): \(part), and \(asked) peers asked do not either",
+        .notFound,
+        "no record of \(target): \(part), and "
+          + (asked == 0 ? "no peer could be asked" : "none of \(asked) peers that were asked has it"),
         next: "is that node's daemon running and logged in? `shadowmesh status` there tells")
     case .refused(let refusal):
       throw ControlFailure(.refused, "a record of \(target) came and was refused: \(refusal)")

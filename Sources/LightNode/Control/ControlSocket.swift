@@ -19,9 +19,18 @@ struct ControlSocket: Sendable {
     var description: String {
       switch self {
       case .taken(let path):
-        "another daemon serves \(path): stop it, or give this one its own control_socket"
+        "another daemon serves \(path)"
       case .cannotListen(let path, let reason):
-        "cannot listen on \(path): \(reason); its directory must exist and be writable (control_socket)"
+        "control_socket: cannot listen on \(path): \(reason)"
+      }
+    }
+
+    /// What a person can do about it.
+    var next: String {
+      switch self {
+      case .taken: "stop it, or give this one its own control_socket"
+      case .cannotListen(let path, _):
+        "its directory must exist and be writable for this user: \(path.prefix(upTo: path.lastIndex(of: "/") ?? path.endIndex))"
       }
     }
   }
@@ -41,7 +50,7 @@ struct ControlSocket: Sendable {
           }
         }
     } catch {
-      throw Failure.cannotListen(path: path, reason: "\(error)")
+      throw Failure.cannotListen(path: path, reason: ListenFailure.reason(error))
     }
     openToGroup()
     return channel

@@ -143,7 +143,8 @@ extension PeerBook.Refusal: CustomStringConvertible {
   /// One thing to try.
   public var next: String {
     switch self {
-    case .nameTaken, .isOurself: "choose another name or PeerID; `shadowmesh peers` lists what is there"
+    case .isOurself: "give the other node's PeerID: `shadowmesh id` there prints it"
+    case .nameTaken: "choose another name or PeerID; `shadowmesh peers` lists what is there"
     case .alreadyNamed(_, let name): "to rename it: shadowmesh peer remove \(name), and add it again"
     case .addressTaken(let name): "remove \(name) first, or ask the other node's owner for a new key"
     case .full: "remove peers that you don't use: shadowmesh peer remove NAME"

@@ -45,6 +45,8 @@ public struct LightNodeDaemon: Sendable {
   public func run() async throws {
     let configuration = configuration.current
     let identity = try openKey(configuration)
+    let lock = try lockState(configuration)
+    defer { lock.release() }
     let folder = StateFolder(directory: configuration.stateDirectory)
     let state = try readState(folder, ourself: identity.keyHash.peerID)
     do { try PeerIDFile.write(identity.keyHash.peerID, to: configuration.peerIDFile) } catch {
@@ -57,18 +59,22 @@ public struct LightNodeDaemon: Sendable {
       configuration: self.configuration, identity: identity, folder: folder, state: state, loop: loop,
       listenPort: port, logger: logger)
     await parts.connect()
-    logger.notice(
-      "light node starts",
-      metadata: [
-        "peer.id": "\(identity.keyHash.peerID)",
-        "address": "\(OverlayAddress(of: identity.keyHash.peerID))", "listen.port": "\(port)",
-        "version": "\(Release.version)",
-      ])
-    try await serve(parts)
+    try await serve(parts) {
+      logger.notice(
+        "light node runs",
+        metadata: [
+          "peer.id": "\(identity.keyHash.peerID)",
+          "address": "\(OverlayAddress(of: identity.keyHash.peerID))", "listen.port": "\(port)",
+          "version": "\(Release.version)",
+        ])
+      do { try ServiceNotification.ready.send() } catch {
+        logger.warning("the service manager was not told", metadata: ["reason": "\(error)"])
+      }
+    }
     logger.notice("light node has stopped")
   }
 
-  private func serve(_ parts: Parts) async throws {
+  private func serve(_ parts: Parts, started: @escaping @Sendable () -> Void) async throws {
     let configuration = configuration.current
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
       .init(service: LoopService(parts: parts), successTerminationBehavior: .gracefullyShutdownGroup),
@@ -78,10 +84,10 @@ public struct LightNodeDaemon: Sendable {
       .init(service: Piece("reload at SIGHUP") { await self.reloadAtSignal(parts) }),
       .init(
         service: Piece("control server") {
-          try await parts.controlServer.run {
-            do { try ServiceNotification.ready.send() } catch {
-              parts.logger.warning("the service manager was not told", metadata: ["reason": "\(error)"])
-            }
+          do { try await parts.controlServer.run(listening: started) } catch let failure
+            as ControlSocket.Failure
+          {
+            throw StartFailure(failure, next: failure.next)
           }
         }),
     ]
@@ -99,7 +105,9 @@ public struct LightNodeDaemon: Sendable {
 
   private func openKey(_ configuration: LightNodeConfiguration) throws -> IdentityKey {
     do {
-      let passphrase = try configuration.passphraseFile.map { try Self.firstLine(of: $0) }
+      let passphrase = try configuration.passphraseFile.map {
+        try FirstLine.read($0, for: "passphrase_file")
+      }
       return try Keystore(directory: configuration.stateDirectory).open(
         passphrase: passphrase.map { Array($0.utf8) })
     } catch let failure as Keystore.Failure {
@@ -111,11 +119,19 @@ public struct LightNodeDaemon: Sendable {
     } catch { throw StartFailure(error) }
   }
 
+  private func lockState(_ configuration: LightNodeConfiguration) throws -> StateLock {
+    do { return try StateLock(directory: configuration.stateDirectory) } catch {
+      throw StartFailure(error, next: error.next)
+    }
+  }
+
   private func readState(_ folder: StateFolder, ourself: PeerID) throws -> SavedState {
     do {
       let book = try folder.readPeers(ourself: ourself)
       let ledger = try folder.readInvites()
       return SavedState(book: book, ledger: ledger, cache: readCache(folder))
+    } catch let damage as StateFolder.Damaged {
+      throw StartFailure(damage, next: damage.next)
     } catch { throw StartFailure(error) }
   }
 
@@ -174,11 +190,6 @@ public struct LightNodeDaemon: Sendable {
       }
       _ = try? ServiceNotification.ready.send()
     }
-  }
-
-  static func firstLine(of path: String) throws -> String {
-    let text = try String(contentsOfFile: path, encoding: .utf8)
-    return String(text.prefix { !$0.isNewline })
   }
 }
 

@@ -22,13 +22,10 @@ struct MetricsServer: Service, CustomStringConvertible {
     do {
       try await makeApplication().run()
     } catch let error where !(error is CancellationError) {
-      throw LightNodeDaemon.StartFailure(
-        MetricsFailure(description: "metrics_listen \(address): \(error)"),
-        next: "give metrics_listen another port, or off")
+      let failure = ListenFailure(key: "metrics_listen", address: address, error)
+      throw LightNodeDaemon.StartFailure(failure, next: failure.next + ", or metrics_listen: off")
     }
   }
-
-  private struct MetricsFailure: Error, CustomStringConvertible { let description: String }
 
   private func makeApplication() -> some ApplicationProtocol {
     let router = Router()

@@ -59,10 +59,13 @@ final class NoticeReader: Sendable {
       await membership.pin(publicKey)
       logger.info("a peer's identity is pinned", metadata: ["peer.id": "\(peerID)"])
     case .peerConnected(let peerID, _, let endpoint, let handshake):
-      if await membership.entry(peerID) != nil { handshakes.withLock { $0[peerID] = handshake } }
+      // Zero: the peer began it, and only who begins knows how long it took.
+      let took = handshake > .zero ? handshake : nil
+      if let took, await membership.entry(peerID) != nil { handshakes.withLock { $0[peerID] = took } }
       await membership.reached(peerID, at: endpoint)
-      logger.info(
-        "session opened", metadata: ["peer.id": "\(peerID)", "handshake.ms": "\(handshake.milliseconds)"])
+      var metadata: Logger.Metadata = ["peer.id": "\(peerID)"]
+      if let took { metadata["handshake.ms"] = "\(took.milliseconds)" }
+      logger.info("session opened", metadata: metadata)
       logger.debug(
         "session's address", metadata: ["peer.id": "\(peerID)", "path.endpoint": "\(endpoint)"])
     case .peerMoved(let peerID, let endpoint):

@@ -51,7 +51,12 @@ struct Parts: Sendable {
   private static func connection(_ configuration: LightNodeConfiguration) throws -> BackboneClient? {
     guard let url = configuration.backboneURL else { return nil }
     do {
-      let invite = try configuration.backboneInviteFile.map { try LightNodeDaemon.firstLine(of: $0) }
+      let invite = try configuration.backboneInviteFile.map {
+        try FirstLine.read($0, for: "backbone_invite_file")
+      }
+      if let path = configuration.backboneCAFile, let reason = FirstLine.obstacle(to: path) {
+        throw FirstLine.Failure(key: "backbone_ca_file", path: path, reason: reason)
+      }
       return try BackboneClient(
         configuration: BackboneClientConfiguration(
           url: url, region: configuration.region, backboneKey: configuration.backboneKey,

@@ -18,12 +18,12 @@ struct StateFolder: Sendable {
     cache = StateFile(path: directory + "/cache", sizeLimit: 16 << 20)
   }
 
-  /// A state file that does not hold what it should. It stays as it is.
+  /// A state file that does not hold what it should. It stays as it is; `next` is what a person can do.
   struct Damaged: Error, CustomStringConvertible {
     let path: String
     let reason: String
     let next: String
-    var description: String { "\(path) is damaged (\(reason)) and was left as it is; next: \(next)" }
+    var description: String { "\(path) is damaged (\(reason)) and was left as it is" }
   }
 
   /// The peer book; empty when there is no file. Throws ``Damaged`` or `StateFileError`.
@@ -32,9 +32,13 @@ struct StateFolder: Sendable {
     do {
       return try PeerBook(encoded: bytes, ourself: ourself)
     } catch {
+      let aside = "mv \(peers.path) \(peers.path).damaged"
+      let hasCopy = (try? previousPeers.read()) ?? nil != nil
       throw Damaged(
         path: peers.path, reason: error.reason,
-        next: "put the copy before it back (cp \(previousPeers.path) \(peers.path)), or move it away")
+        next: hasCopy
+          ? "go back to the copy before the last change: \(aside) && cp -p \(previousPeers.path) \(peers.path)"
+          : "move it away (\(aside)) and add the peers again")
     }
   }
 
@@ -52,7 +56,7 @@ struct StateFolder: Sendable {
     } catch {
       throw Damaged(
         path: invites.path, reason: "it is not the JSON of invitations",
-        next: "move it away and invite again")
+        next: "move it away (mv \(invites.path) \(invites.path).damaged) and invite again")
     }
   }
 

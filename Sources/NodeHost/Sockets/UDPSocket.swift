@@ -40,10 +40,11 @@ public struct UDPSocketError: Error, Hashable, Sendable, CustomStringConvertible
 
   /// One line for a person: the port, the reason, the next step.
   public var description: String {
-    let port = "UDP port \(endpoint.port)"
+    let isEveryAddress = endpoint.address == .v6(0)
+    let port = "UDP port \(endpoint.port)" + (isEveryAddress ? "" : " of \(endpoint.address)")
     switch cause.code {
     case EADDRINUSE:
-      return "\(port) is in use by another program: stop that program, or configure another port"
+      return "\(port) is in use by another program: stop that program, or give listen_port another"
     case EACCES, EPERM:
       return "\(port) is not open to this user: use a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
     case EADDRNOTAVAIL:

@@ -129,15 +129,24 @@ struct KeyExportCommand: ParsableCommand {
       }
       if let out {
         try Self.writeNew(copy.armoured, to: out)
-        let report = ["path": out, "sealed": "\(copy.isSealed)"]
-        if output.json { printJSON(report) } else { print("The key is in \(out), mode 0600.") }
+        if output.json {
+          printJSON(CopyReport(path: out, sealed: copy.isSealed))
+        } else {
+          print("The key is in \(out), mode 0600.")
+        }
       } else if output.json {
-        printJSON(["key": copy.armoured, "sealed": "\(copy.isSealed)"])
+        printJSON(CopyReport(key: copy.armoured, sealed: copy.isSealed))
       } else {
         print(copy.armoured, terminator: "")
         if isatty(1) == 1 { writeToStandardError("This is the key itself: do not leave it on the screen.") }
       }
     }
+  }
+
+  private struct CopyReport: Encodable {
+    var path: String?
+    var key: String?
+    var sealed: Bool
   }
 
   private static func writeNew(_ text: String, to path: String) throws {
@@ -187,6 +196,12 @@ struct KeyImportCommand: ParsableCommand {
   }
 }
 
+private struct VersionReport: Encodable {
+  var version: String
+  /// The version of the control protocol.
+  var control: Int
+}
+
 /// `shadowmesh version`.
 struct VersionCommand: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "version", abstract: "Show the version.")
@@ -194,7 +209,7 @@ struct VersionCommand: ParsableCommand {
 
   func run() throws {
     if output.json {
-      printJSON(["version": Release.version, "control": "\(ControlLine.version)"])
+      printJSON(VersionReport(version: Release.version, control: ControlLine.version))
     } else {
       print("shadowmesh \(Release.version)")
     }

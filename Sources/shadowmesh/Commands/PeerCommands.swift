@@ -8,7 +8,9 @@ extension PeerName: ExpressibleByArgument {
 
 extension PortRule: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
-  public static var allValueStrings: [String] { ["all", "ping", "tcp/22", "tcp/80", "tcp/443", "udp/53"] }
+  public static var defaultCompletionKind: CompletionKind {
+    .list(["all", "ping", "tcp/22", "tcp/80", "tcp/443", "udp/53"])
+  }
 }
 
 /// What the other node may open here.
@@ -92,7 +94,7 @@ struct PeerRemoveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "remove", abstract: "Remove a peer: its session ends, nothing goes to or from it.")
   @OptionGroup var daemon: DaemonOptions
-  @Argument var name: PeerName
+  @Argument(help: "The peer's name.") var name: PeerName
 
   func run() throws {
     try reporting(daemon.output) {

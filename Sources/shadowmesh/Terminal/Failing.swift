@@ -44,7 +44,8 @@ struct Complaint: Error, Encodable {
       case .timedOut: 6
       case .conflict, .refused, .expired: 7
       case .storage: 8
-      case .badRequest, .otherVersion, .busy, .unavailable: 1
+      case .badRequest: 64
+      case .otherVersion, .busy, .unavailable: 1
       }
     self.init(failure.kind.rawValue, failure.message, next: failure.next, code: code)
   }

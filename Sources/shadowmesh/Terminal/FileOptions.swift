@@ -20,6 +20,9 @@ struct FileOptions: ParsableArguments {
     return try LightNodeConfiguration.load(path: present ? Self.defaultPath : nil)
   }
 
-  /// The configuration, unless it cannot be read: asking the daemon must work without rights to its file.
-  var configurationIfReadable: LightNodeConfiguration? { try? load() }
+  /// The socket that the file names. A file that was named has to hold; of the default one nothing is
+  /// expected, because asking the daemon must work without rights to its file.
+  func controlSocket() throws -> String? {
+    config == nil ? (try? load())?.controlSocket : try load().controlSocket
+  }
 }
