@@ -97,17 +97,17 @@ import Testing
     #expect(world.alice.failures == [.timedOut])
   }
 
-  @Test func theIntervalsAreHalfASecondAndTwiceAsLongUpToTenWithJitter() {
+  @Test func theIntervalsAreHalfASecondAndTwiceAsLongUpToTwoSecondsWithJitter() {
     let world = World()
     world.fate = { _, _ in [] }
     world.begin()
     world.run(for: .seconds(40))
     let moments = world.sent.filter { $0.bytes[3] == 0 }.map(\.at)
     let gaps = zip(moments, moments.dropFirst()).map { $1 - $0 }
-    for (gap, expected) in zip(gaps, [500, 1_000, 2_000, 4_000, 8_000, 10_000]) {
+    for (gap, expected) in zip(gaps, [500, 1_000] + repeatElement(2_000, count: 20)) {
       #expect(gap >= .milliseconds(expected * 9 / 10) && gap <= .milliseconds(expected * 11 / 10))
     }
-    #expect(gaps.count == 6 || gaps.count == 5)
+    #expect((14...17).contains(gaps.count))
     #expect(world.alice.failures == [.timedOut])
     #expect(world.alice.initiator?.nextDeadline == nil)
   }

@@ -50,15 +50,49 @@ import Testing
     }
   }
 
-  /// M1 goes out whole seven times in 30 s, and each time all of its fragments have to pass: three at 30 %
-  /// loss pass once in three tries. The node then tries again; what must never happen is two ends that
-  /// disagree.
-  @Test(arguments: [(10, 0), (20, 6), (30, 22)])
-  func randomLossOnlyDelaysTheHandshake(percent: Int, tolerated: Int) {
+  /// Ten in a hundred datagrams lost, 80 ms there and back: 99.9 of 100 handshakes are through within 10 s,
+  /// with and without cookies and public keys. Asymmetric results are canned: loss is what is looked at.
+  @Test func tenPercentLossHoldsUpOneHandshakeInAThousandAtMost() throws {
+    let canned = try CannedCrypto()
+    var late = 0
+    for seed in 0..<2_000 as Range<UInt64> {
+      var generator = SeededGenerator(state: seed &* 104_729)
+      let world = World(alwaysDemandsCookie: seed & 1 == 0)
+      world.alice.canned = canned
+      world.bob.canned = canned
+      world.fate = { _, _ in
+        Int.random(in: 0..<10, using: &generator) == 0 ? [] : [.milliseconds(40)]
+      }
+      world.begin(knownKey: seed & 2 == 0, sendsPublicKey: seed & 4 == 0, id: seed &* 7_919 + 1)
+      if !world.run(for: .seconds(10), until: { world.isEstablished }) { late += 1 }
+    }
+    #expect(late <= 2, "\(late) of 2,000")
+  }
+
+  /// R's first M2s are lost, and the one that passes is slow: I's M3 comes when the first M1 is more than 3 s
+  /// old. Had R forgotten the half-open by then, M3 would meet nobody for the rest of its 30 s.
+  @Test func anM3ThatFollowsARepeatedM1FindsItsHalfOpen() {
+    let world = World()
+    world.fate = { _, sent in
+      if sent.fromAlice { return [.milliseconds(60)] }
+      return sent.at < World.start + .milliseconds(1_300) ? [] : [.milliseconds(1_500)]
+    }
+    world.begin()
+    #expect(world.run(for: .seconds(10)) { world.isEstablished })
+    #expect(world.bob.table.drops[.expired] == 0)
+  }
+
+  /// M1 goes out whole seventeen times in 30 s, and each time all of its fragments have to pass: three at
+  /// 30 % loss pass once in three tries. What must never happen is two ends that disagree.
+  @Test(arguments: [(10, 0), (20, 0), (30, 1)])
+  func randomLossOnlyDelaysTheHandshake(percent: Int, tolerated: Int) throws {
+    let canned = try CannedCrypto()
     var failed = 0
     for seed in 0..<150 as Range<UInt64> {
       var generator = SeededGenerator(state: seed &* 7_919 &+ UInt64(percent))
       let world = World(alwaysDemandsCookie: seed % 3 == 0)
+      world.alice.canned = canned
+      world.bob.canned = canned
       world.fate = { _, _ in
         Int.random(in: 0..<100, using: &generator) < percent
           ? [] : [.milliseconds(Int.random(in: 10...40, using: &generator))]

@@ -49,6 +49,8 @@ final class Node {
   var peerEndpoint: Endpoint?
   /// Lets a test change what a job yields.
   var tamper: (CryptoJob, CryptoResult) -> CryptoResult = { $1 }
+  /// Takes the place of asymmetric cryptography.
+  var canned: CannedCrypto?
 
   init(
     _ identity: IdentityKey, _ endpoint: Endpoint, alwaysDemandsCookie: Bool = false,
@@ -72,7 +74,7 @@ final class Node {
 
   func perform(_ job: CryptoJob) -> CryptoResult {
     jobs.append(job)
-    return tamper(job, job.perform(with: identity))
+    return tamper(job, canned?.perform(job) ?? job.perform(with: identity))
   }
 
   func begin(
@@ -283,8 +285,16 @@ final class World {
       limits: limits, suites: bobSuites, firstIndex: 5_000, now: World.start)
   }
 
-  func begin(knownKey: Bool = true, sendsPublicKey: Bool = true, suites: [AEADSuite] = [.aes256GCM]) {
-    alice.begin(with: bob, knownKey: knownKey, sendsPublicKey: sendsPublicKey, suites: suites, now: now)
+  func begin(
+    knownKey: Bool = true, sendsPublicKey: Bool = true, suites: [AEADSuite] = [.aes256GCM],
+    id: UInt64 = 0x0102_0304_0506_0708
+  ) {
+    if !sendsPublicKey {
+      let key = alice.identity.publicKey
+      bob.admission = { _ in .accept(knownKey: key) }
+    }
+    alice.begin(
+      with: bob, knownKey: knownKey, sendsPublicKey: sendsPublicKey, suites: suites, id: id, now: now)
   }
 
   private func collect() {

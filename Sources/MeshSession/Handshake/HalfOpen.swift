@@ -73,6 +73,11 @@ struct HalfOpen {
     if budget.isValidated { expires = now + Limits.validatedLife }
   }
 
+  /// A fragment of M1 came, perhaps again: its initiator is still waiting for M2, or is about to send M3.
+  mutating func heardM1(now: Instant) {
+    if !budget.isValidated { expires = now + Limits.unvalidatedLife }
+  }
+
   var deadline: Instant { earlier(backoff.next, expires) ?? expires }
 }
 

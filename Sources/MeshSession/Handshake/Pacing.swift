@@ -1,6 +1,6 @@
 import MeshWire
 
-/// When to send again: 500 ms, then twice as long each time up to 10 s, each ±10 % (SMH1.md §7).
+/// When to send again: 500 ms, then twice as long each time up to 2 s, each ±10 % (SMH1.md §7).
 struct Backoff {
   private var interval = Limits.firstInterval
   private var jitter: UInt64

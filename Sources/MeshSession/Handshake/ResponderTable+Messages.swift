@@ -27,6 +27,7 @@ extension ResponderTable {
     if let held = halfOpen.m1.parts[m1.index], held != fragment { return drop(.conflicting, &actions) }
     let isRepeated = halfOpen.m1.parts[m1.index] != nil
     halfOpen.budget.receive(Layout.basePayload)
+    halfOpen.heardM1(now: now)
     if hasCookie { halfOpen.validate(now: now) }
     halfOpen.m1.put(fragment, at: m1.index)
     if case .collectingM1 = halfOpen.phase, halfOpen.m1.isComplete {

@@ -88,7 +88,7 @@ enum Limits {
   // Specification
 
   static let firstInterval = Duration.milliseconds(500)
-  static let longestInterval = Duration.seconds(10)
+  static let longestInterval = Duration.seconds(2)
   static let handshakeLife = Duration.seconds(30)
   static let unvalidatedLife = Duration.seconds(3)
   static let validatedLife = Duration.seconds(12)
@@ -118,6 +118,8 @@ enum Limits {
   static let probeInterval = Duration.seconds(1)
   static let probeTries = 3
   static let probePause = Duration.seconds(600)
+  static let probePauseAfterLoss = Duration.seconds(60)
+  static let probeConfirmation = Duration.seconds(15)
 
   // Implementation
 

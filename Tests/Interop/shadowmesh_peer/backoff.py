@@ -1,10 +1,10 @@
-"""The resend timer of §7: 500 ms, then 1, 2, 4, 8, 10, 10 … seconds, each ± 10 %."""
+"""The resend timer of §7: 500 ms, then 1, 2, 2, 2 … seconds, each ± 10 %."""
 
 from __future__ import annotations
 
 import random
 
-FIRST, LONGEST, JITTER = 0.5, 10.0, 0.1
+FIRST, LONGEST, JITTER = 0.5, 2.0, 0.1
 
 
 class Backoff:

@@ -111,6 +111,8 @@ class Responder:
             raise wire.Malformed("M1 fragment count changed")
         half.received += len(datagram)
         half.validated |= good_cookie
+        if not half.validated:
+            half.since = now
         half.m1.add(m1.index, m1.fragment)
         if half.m1.body is None:
             return
