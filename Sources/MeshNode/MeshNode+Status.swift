@@ -8,6 +8,7 @@ extension MeshNode {
   public func status(now: Instant) -> NodeStatus {
     NodeStatus(
       keyHash: own.keyHash, peerID: ownPeerID, overlayAddress: OverlayAddress(of: ownPeerID),
+      overlayMTU: overlayMTU,
       peers: neighbours.entries.filter(\.isPeer).sorted { $0.peerID < $1.peerID }.map {
         status(of: $0, now: now)
       },

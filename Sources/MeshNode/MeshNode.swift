@@ -33,6 +33,11 @@ public struct MeshNode {
   /// Monotonic counts since the node began.
   public internal(set) var counters = NodeCounters()
   private var actions = ActionQueue()
+  /// The largest IP packet that the proven paths of all connected peers carry in one datagram, and at least
+  /// 1,280: what the TUN device's MTU may be. A larger packet goes in two, or is answered with an ICMPv6
+  /// Packet Too Big.
+  public internal(set) var overlayMTU = MeshNode.minimumMTU
+  var tooBigBudget = RequestBudget(perSecond: 100)
   var ownRecord: PeerRecord?
   var nextSerial: UInt64 = 1
   var nextNumber: UInt64 = 1

@@ -79,6 +79,8 @@ final class NoticeReader: Sendable {
       logger.critical(
         "another key came under a pinned PeerID and was refused",
         metadata: ["peer.id": "\(peerID)", "key.pinned": "\(pinned)", "key.seen": "\(seen)"])
+    case .overlayMTUChanged(let mtu):
+      logger.debug("the paths of all peers carry packets of another size", metadata: ["mtu": "\(mtu)"])
     case .recordLearned(let record):
       logger.debug(
         "record learned",

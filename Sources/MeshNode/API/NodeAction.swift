@@ -120,6 +120,8 @@ public enum NodeEvent: Sendable {
   case peerPinned(PeerID, IdentityPublicKey)
   case peerMoved(PeerID, Endpoint)
   case recordLearned(PeerRecord)
+  /// ``MeshNode/overlayMTU`` is this now, in bytes.
+  case overlayMTUChanged(Int)
   case lookupFinished(LookupID, LookupOutcome)
   case pingFinished(PingID, PingOutcome)
   /// Someone proved knowledge of invitation `index`; the shell adds them as a peer.

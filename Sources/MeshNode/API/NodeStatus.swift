@@ -42,6 +42,8 @@ public struct NodeStatus: Sendable {
   public var keyHash: KeyHash
   public var peerID: PeerID
   public var overlayAddress: OverlayAddress
+  /// ``MeshNode/overlayMTU``.
+  public var overlayMTU: Int
   public var peers: [PeerStatus]
   public var controlSessions: Int
   public var tableContacts: Int

@@ -33,6 +33,7 @@ extension MeshNode {
       neighbours.entries[slot].current = live
     }
     for index in session.receiveIndexes { neighbours.route(index, to: slot) }
+    notePathSizes()
     connected(slot, endpoint: endpoint, took: now - startedAt, now: now)
   }
 
@@ -136,7 +137,7 @@ extension MeshNode {
       } else {
         endPrevious(slot)
       }
-    case .pathPayload: break  // read from the session when someone asks
+    case .pathPayload: notePathSizes()
     case .dropped(let reason): counters.count(DropReason(reason))
     }
   }
@@ -167,6 +168,7 @@ extension MeshNode {
     for index in live.session.receiveIndexes { neighbours.unroute(index) }
     neighbours.entries[slot].current = nil
     neighbours.entries[slot].addedUs = nil
+    notePathSizes()
     if neighbours.entries[slot].isPeer { emit(.peerLost(neighbours.entries[slot].peerID, reason: reason)) }
   }
 

@@ -33,6 +33,7 @@ extension MeshNode {
     }
     neighbours.entries[slot].entry = entry
     neighbours.indexPeer(slot)
+    notePathSizes()
     let known = entry.publicKey ?? records.record(entry.peerID)?.publicKey
     if let keyHash = entry.keyHash { neighbours.entries[slot].keyHash = keyHash }
     if let known, neighbours.entries[slot].keyHash == known.keyHash {

@@ -46,7 +46,8 @@ struct Neighbour {
   var lastHeard: Instant?
   var lastUsed: Instant
   var handshakeTook: Duration?
-  var requests = RequestBudget()
+  /// Twenty requests a second (`docs/protocol/SMH1.md` §10).
+  var requests = RequestBudget(perSecond: 20)
 
   var packetsIn: UInt64 = 0
   var packetsOut: UInt64 = 0
@@ -147,11 +148,13 @@ struct Redeeming {
   static let timeout: Duration = .seconds(30)
 }
 
-/// Twenty requests a second for each neighbour (`docs/protocol/SMH1.md` §10), counted in whole seconds.
+/// So many a second, counted in whole seconds.
 struct RequestBudget {
-  static let perSecond = 20
+  let perSecond: Int
   private var second: UInt64 = 0
   private var used = 0
+
+  init(perSecond: Int) { self.perSecond = perSecond }
 
   mutating func take(now: Instant) -> Bool {
     let current = now.nanoseconds / 1_000_000_000
@@ -160,6 +163,6 @@ struct RequestBudget {
       used = 0
     }
     used += 1
-    return used <= Self.perSecond
+    return used <= perSecond
   }
 }

@@ -104,7 +104,11 @@ extension MeshNode {
     case .refused(.expired):
       endCurrent(slot, reason: "its keys have reached their limit", now: now)
       return queue(packet, slot: slot, now: now)
-    case .refused(.tooLarge), .refused(.outputTooSmall): return refuse(.tooLarge)
+    case .refused(.tooLarge):
+      let largest = neighbours.entries[slot].current!.session.largestPacket
+      answerTooLarge(packet, largest: largest, now: now)
+      return refuse(.tooLarge)
+    case .refused(.outputTooSmall): return refuse(.tooLarge)
     case .refused(.empty): return refuse(.empty)
     }
   }

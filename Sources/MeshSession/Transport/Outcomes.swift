@@ -39,7 +39,7 @@ public enum SessionAction {
   case wantsHandshake(HandshakeReason)
   /// Nothing can be sent or opened any more.
   case expired
-  /// Datagrams may now be this large.
+  /// Datagrams may now be this large, or it has turned out that they may not be larger.
   case pathPayload(Int)
   case dropped(TransportDrop)
 }

@@ -55,9 +55,9 @@ extension Session {
     unansweredSince = nil
     if !isConfirmed {
       isConfirmed = true
-      probe.start(now: now)
       actions.append(.confirmed)
     }
+    if probe.next == nil { probe.start(now: now) }
     guard !epochs[position].isProven else { return }
     epochs[position].isProven = true
     if position > sending { useNewKeys(position, now, &actions) }

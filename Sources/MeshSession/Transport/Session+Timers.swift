@@ -81,7 +81,9 @@ extension Session {
       actions.append(.wantsHandshake(.identityAge))
     case .silence:
       unansweredSince = nil
-      setPathPayload(Layout.basePayload, &actions)
+      // Whoever is silent says nothing of the path: it is asked when the peer is heard again.
+      probe.stop()
+      setPathPayload(Layout.basePayload, isDecided: false, &actions)
       actions.append(.wantsHandshake(.silence))
     case .rekey: startRekey(now, &actions)
     case .repeatedRequest:

@@ -79,6 +79,12 @@ public struct Session {
   /// The largest IP packet that ``seal(_:into:now:)`` takes: two pieces.
   public var largestPacket: Int { Layout.packetPieces * (pathPayload - Layout.pieceOverhead) }
 
+  /// The largest IP packet that travels in one datagram.
+  public var wholePacket: Int { pathPayload - Layout.wholeOverhead }
+
+  /// Whether ``pathPayload`` is what the path was found to carry, and not only what every path carries.
+  public var isPathDecided: Bool { probe.isDecided }
+
   /// When the last packet opened, or the handshake ended.
   public var lastHeard: Instant { lastReceived }
 
@@ -98,6 +104,7 @@ public struct Session {
       copy(packet, into: &output, at: Layout.transportHeaderSize + 1)
       epochs[sending].seal(&output, at: 0, count: 1 + packet.count)
       sent(now, isEmpty: false)
+      if whole > Layout.basePayload { probe.sentLarge(now: now) }
       return .one(whole)
     }
     guard packet.count <= largestPacket else { return refuse(.tooLarge) }
@@ -110,6 +117,7 @@ public struct Session {
     sealPiece(packet.extracting(..<half), .packetPiece, id, 0, 2, into: &output, at: 0)
     sealPiece(packet.extracting(half...), .packetPiece, id, 1, 2, into: &output, at: first)
     sent(now, isEmpty: false)
+    if first > Layout.basePayload { probe.sentLarge(now: now) }
     return .two(first: first, second: second)
   }
 
@@ -141,6 +149,7 @@ public struct Session {
       actions.append(.send(datagram))
     }
     sent(now, isEmpty: false)
+    if length + Layout.pieceOverhead > Layout.basePayload { probe.sentLarge(now: now) }
     return .success(())
   }
 
