@@ -27,17 +27,22 @@ indirect enum ConfigurationTree: Sendable {
     }
   }
 
-  /// Parses YAML text. Anchors and aliases are refused: no configuration needs them.
+  /// Parses YAML text. Anchors are refused, and with them the aliases that would copy what they name: no
+  /// configuration needs them.
   static func parse(_ text: String, file: String) throws(ConfigurationError) -> ConfigurationTree {
+    let parser: Parser
     let root: Node?
     do {
-      root = try Yams.compose(yaml: text)
+      parser = try Parser(yaml: text)
+      root = try parser.singleRoot()
     } catch let error as YamlError {
       throw syntaxError(error, file: file, text: text)
     } catch {
       throw ConfigurationError(file: file, line: nil, key: nil, problem: "not YAML: \(error)")
     }
     guard let root else { return .mapping([], line: 1) }
+    // Nodes hold their anchors weakly; the parser keeps them.
+    defer { withExtendedLifetime(parser) {} }
     let tree = try convert(root, file: file, depth: 0)
     switch tree {
     case .mapping: return tree
@@ -52,6 +57,9 @@ indirect enum ConfigurationTree: Sendable {
     -> ConfigurationTree
   {
     let line = node.mark?.line ?? 1
+    guard node.anchor == nil else {
+      throw ConfigurationError(file: file, line: line, key: nil, problem: "anchors (&) are not supported")
+    }
     guard depth < 8 else {
       throw ConfigurationError(file: file, line: line, key: nil, problem: "nested more than 8 deep")
     }
@@ -65,11 +73,18 @@ indirect enum ConfigurationTree: Sendable {
       return .list(items, line: line)
     case .mapping(let mapping):
       var entries: [(key: String, keyLine: Int, value: ConfigurationTree)] = []
+      var names: Set<String> = []
       for (key, value) in mapping {
         let keyLine = key.mark?.line ?? line
-        guard let name = key.scalar?.string else {
+        // A dot would make it look like a path through groups, which it isn't: it would never be read.
+        guard let name = key.scalar?.string, !name.isEmpty, !name.contains("."), key.anchor == nil else {
           throw ConfigurationError(
-            file: file, line: keyLine, key: nil, problem: "expected a plain word as a key")
+            file: file, line: keyLine, key: key.scalar?.string,
+            problem: "expected a plain word as a key, without dots")
+        }
+        // YAML takes 1 and "1" for two keys; by name they are one.
+        guard names.insert(name).inserted else {
+          throw ConfigurationError(file: file, line: keyLine, key: name, problem: "given more than once")
         }
         entries.append((name, keyLine, try convert(value, file: file, depth: depth + 1)))
       }

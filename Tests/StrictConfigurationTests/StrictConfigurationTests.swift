@@ -65,6 +65,11 @@ import Testing
     ("nodes:\n  - region: a\n  - regoin: b", "test.yaml:3: nodes[1].regoin: unknown key"),
     ("strict: true\nname: x\n# why\nname: y", "test.yaml:4: name: given more than once"),
     ("name: [", "test.yaml:2: not YAML"),
+    ("name: &a x", "test.yaml:1: anchors (&) are not supported"),
+    ("addresses: &a [\"a:1\"]\nname: x", "test.yaml:1: anchors (&) are not supported"),
+    ("&a name: *a", "test.yaml:1: name: expected a plain word as a key"),
+    ("tls.certificate_file: x", "test.yaml:1: tls.certificate_file: expected a plain word as a key"),
+    ("5: x\n\"5\": y", "test.yaml:2: 5: given more than once"),
     ("- a", "test.yaml:1: expected keys with values, found a list"),
   ])
   func refusalsNameFileLineKeyAndWhatWasExpected(text: String, expected: String) throws {
