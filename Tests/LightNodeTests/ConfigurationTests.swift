@@ -122,6 +122,20 @@ struct ConfigurationTests {
     #expect(error?.key == "region")
   }
 
+  @Test(
+    "A flag's text arrives as it was written, whatever YAML makes of it",
+    arguments: ["/\u{1b}\"\\\u{2028}: é\u{7f}", "/\u{85}\u{feff}", "/a\tb", "/🕸 #"])
+  func flagsArriveAsWritten(text: String) throws {
+    #expect(try load("", flags: [(key: "state_directory", values: [text])]).stateDirectory == text)
+  }
+
+  @Test func aGroupMayHaveANameOfDigits() throws {
+    #expect(try load("", flags: [(key: "control_group", values: ["12"])]).controlGroup == "12")
+    #expect(try refusal("control_group: \"\"")?.key == "control_group")
+    #expect(try refusal("control_group: \"a\\0\"")?.key == "control_group")
+    #expect(try refusal("control_socket: \"/a\\0\"")?.key == "control_socket")
+  }
+
   @Test func thePeerIDFileFollowsTheStateDirectory() throws {
     #expect(try load("state_directory: /srv/mesh").peerIDFile == "/srv/mesh/peer_id.txt")
     #expect(try load("").peerIDFile == "/var/lib/shadowmesh/peer_id.txt")

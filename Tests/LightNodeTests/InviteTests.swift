@@ -99,4 +99,16 @@ struct InviteTests {
     #expect(outcome9)
     #expect(ledger.entries.count == 1)
   }
+
+  @Test func aStoredLedgerIsBoundedToo() throws {
+    func stored(_ count: Int) -> [UInt8] {
+      let invite = #"{"secret_hash":"aa","allow":[],"expires":1}"#
+      let invites = Array(repeating: invite, count: count).joined(separator: ",")
+      return Array(#"{"version":1,"invites":[\#(invites)]}"#.utf8)
+    }
+    #expect(try InviteLedger(encoded: stored(InviteLedger.maximumInvites)).entries.count == 64)
+    #expect(throws: PeerBook.Unreadable.self) {
+      try InviteLedger(encoded: stored(InviteLedger.maximumInvites + 1))
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import ControlAPI
 import Foundation
+import MeshCrypto
 import MeshWire
 import Testing
 
@@ -92,6 +93,22 @@ struct PeerBookTests {
       text.replacing("\"bob\"", with: "\"Bob\""),
     ] {
       #expect(throws: PeerBook.Unreadable.self) { try PeerBook(encoded: Array(bad.utf8), ourself: ourself) }
+    }
+  }
+
+  @Test("A stored public key that is not its entry's is refused, not handed to a handshake")
+  func aForeignPublicKeyInTheBook() throws {
+    var book = PeerBook(ourself: ourself)
+    let key = try IdentityKey(seed: [UInt8](repeating: 1, count: IdentityKey.seedSize))
+    try book.add(name("bob"), key.keyHash.peerID, keyHash: key.keyHash, allow: [])
+    _ = try book.learned(key.keyHash, publicKey: key.publicKey.bytes, endpoints: [])
+    #expect(try PeerBook(encoded: book.encoded(), ourself: ourself) == book)
+    for foreign in [try IdentityKey(seed: [UInt8](repeating: 2, count: 32)).publicKey.bytes, [1, 2, 3]] {
+      _ = try book.learned(key.keyHash, publicKey: foreign, endpoints: [])
+      let stored = try book.encoded()
+      #expect(throws: PeerBook.Unreadable(reason: "bob has the public key of another")) {
+        try PeerBook(encoded: stored, ourself: ourself)
+      }
     }
   }
 

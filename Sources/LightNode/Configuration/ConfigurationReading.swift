@@ -41,12 +41,13 @@ extension LightNodeConfiguration {
         text == "true" || text == "false"
         || (!text.isEmpty && text.utf8.count < 10 && text.utf8.allSatisfy { (48...57).contains($0) })
       if plain { return text }
+      // YAML folds some of what isn't printable ASCII, and refuses some: all of it is written by number.
       let escaped = text.unicodeScalars.map { scalar -> String in
         switch scalar {
         case "\"": "\\\""
         case "\\": "\\\\"
-        case _ where scalar.value < 32 || scalar.value == 127: "\\x0" + String(scalar.value % 16, radix: 16)
-        default: String(scalar)
+        case " "..."~": String(scalar)
+        default: "\\U" + [24, 16, 8, 0].map { [UInt8(truncatingIfNeeded: scalar.value >> $0)].hex }.joined()
         }
       }
       return "\"\(escaped.joined())\""
@@ -91,9 +92,12 @@ extension LightNodeConfiguration {
     mtu = try file.integer("mtu", in: 1_280...2_400) ?? mtu
     controlSocket =
       try file.value("control_socket", expected: "an absolute path of at most 107 bytes") {
-        $0.hasPrefix("/") && $0.utf8.count <= 107 ? $0 : nil
+        $0.hasPrefix("/") && $0.utf8.count <= 107 && !$0.contains("\0") ? $0 : nil
       } ?? controlSocket
-    controlGroup = try file.string("control_group") ?? controlGroup
+    controlGroup =
+      try file.value("control_group", expected: "a group's name") {
+        !$0.isEmpty && !$0.contains("\0") ? $0 : nil
+      } ?? controlGroup
     metricsListener =
       try file.value("metrics_listen", expected: "ADDRESS:PORT or off") { text -> MetricsListener? in
         text == "off" || text == "false" ? .off : Endpoint(text).map { .address($0) }

@@ -51,6 +51,9 @@ public struct InviteLedger: Hashable, Sendable {
   init(encoded: [UInt8]) throws {
     let stored = try JSONDecoder.stateFile.decode(Stored.self, from: Data(encoded))
     guard stored.version == 1 else { throw PeerBook.Unreadable(reason: "it has version \(stored.version)") }
+    guard stored.invites.count <= Self.maximumInvites else {
+      throw PeerBook.Unreadable(reason: "it holds more than \(Self.maximumInvites) invitations")
+    }
     entries = stored.invites
   }
 }

@@ -1,5 +1,6 @@
 import ControlAPI
 import Foundation
+import MeshCrypto
 import MeshWire
 
 extension PeerBook {
@@ -53,9 +54,14 @@ extension PeerBook {
         try add(
           peer.name, peerID, keyHash: keyHash, allow: peer.allow,
           endpoints: peer.endpoints.compactMap { Endpoint($0) })
-        if let keyHash, let publicKey = peer.publicKey {
+        if let publicKey = peer.publicKey {
+          guard let keyHash, IdentityPublicKey(publicKey)?.keyHash == keyHash else {
+            throw Unreadable(reason: "\(peer.name) has the public key of another")
+          }
           _ = try learned(keyHash, publicKey: Array(publicKey), endpoints: [])
         }
+      } catch let unreadable as Unreadable {
+        throw unreadable
       } catch { throw Unreadable(reason: "\(peer.name): \(error)") }
     }
   }
