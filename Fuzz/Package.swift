@@ -3,8 +3,8 @@ import PackageDescription
 
 // Fuzz targets for everything that reads bytes from outside; scripts/fuzz builds and runs them. Only with
 // SHADOWMESH_CORES_ONLY=1, so that the sanitizer build stays short: what the edges parse (JSON bodies,
-// invitations, lines of the control socket) is compiled here from links to their files, without the servers
-// around it.
+// invitations, lines of the control socket, configuration, key and state files) is compiled here from links
+// to their files, in modules of the same names, without the servers around it.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
@@ -23,7 +23,19 @@ func fuzz(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
 }
 
+/// A part of a library of that name, from links. The targets see its internal declarations as tests do.
+func part(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(
+    name: name, dependencies: dependencies, swiftSettings: settings + [.unsafeFlags(["-enable-testing"])])
+}
+
+let wire = core("MeshWire")
+let meshCrypto = core("MeshCrypto")
+let session = core("MeshSession")
+let node = core("MeshNode")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
   name: "shadowmesh-fuzz",
@@ -31,19 +43,26 @@ let package = Package(
   dependencies: [
     .package(name: "shadowmesh", path: ".."),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.0"),
   ],
   targets: [
-    .target(
-      name: "Harness", dependencies: [core("MeshWire"), core("MeshCrypto"), core("MeshSession")],
-      swiftSettings: settings),
-    .target(
-      name: "BackboneText", dependencies: [core("MeshWire"), core("MeshCrypto"), crypto],
-      swiftSettings: settings),
-    .target(name: "ControlText", dependencies: [core("MeshWire")], swiftSettings: settings),
-    fuzz("fuzz-record", [core("MeshWire"), core("MeshCrypto")]),
-    fuzz("fuzz-kademlia", [core("MeshWire"), core("Kademlia")]),
-    fuzz("fuzz-handshake", [core("MeshWire"), core("MeshCrypto"), core("MeshSession")]),
-    fuzz("fuzz-node", [core("MeshWire"), core("MeshCrypto"), core("MeshSession"), core("MeshNode")]),
-    fuzz("fuzz-text", ["BackboneText", "ControlText", core("MeshWire"), core("MeshCrypto"), crypto]),
+    .target(name: "Harness", dependencies: [wire, meshCrypto, session], swiftSettings: settings),
+    part("ControlAPI", [wire]),
+    part("BackboneAPI", [wire, meshCrypto]),
+    part("StrictConfiguration", [yams]),
+    part("NodeHost", []),
+    part(
+      "LightNode",
+      ["ControlAPI", "StrictConfiguration", "NodeHost", wire, meshCrypto, node, crypto, cryptoExtras]),
+    part("Backbone", ["BackboneAPI", "StrictConfiguration", wire, meshCrypto]),
+    fuzz("fuzz-record", [wire, meshCrypto]),
+    fuzz("fuzz-kademlia", [wire, core("Kademlia")]),
+    fuzz("fuzz-handshake", [wire, meshCrypto, session]),
+    fuzz("fuzz-node", [wire, meshCrypto, session, node]),
+    fuzz("fuzz-text", ["BackboneAPI", "ControlAPI", "LightNode", "Backbone", wire, meshCrypto, crypto]),
+    fuzz(
+      "fuzz-configuration", ["StrictConfiguration", "LightNode", "Backbone", "BackboneAPI", wire, meshCrypto]
+    ),
+    fuzz("fuzz-state", ["LightNode", "Backbone", "ControlAPI", wire, meshCrypto, node, crypto]),
   ]
 )

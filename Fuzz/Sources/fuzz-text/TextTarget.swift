@@ -1,19 +1,22 @@
-import BackboneText
-import ControlText
+import BackboneAPI
+import ControlAPI
 import Crypto
 import Foundation
 import Harness
+import LightNode
 import MeshCrypto
 import MeshWire
 
-/// Text from outside: addresses, invitations, JSON bodies of the backbone's API both ways, lines of the
-/// control socket.
+@testable import Backbone
+
+/// Text from outside: addresses, invitations, JSON bodies of the backbone's API both ways, login
+/// challenges, lines of the control socket.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var input = FuzzInput(first, count)
   let choice = input.byte()
   let bytes = input.rest()
-  switch choice % 10 {
+  switch choice % 11 {
   case 0: readAddresses(String(decoding: bytes, as: UTF8.self))
   case 1: readInvitation(String(decoding: bytes, as: UTF8.self))
   case 2: readInvitation(InviteLine.prefix + withChecksum(bytes))
@@ -26,7 +29,8 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case 6: roundTrip(RecordMessage.self, bytes)
   case 7: readLine(ControlRequest.self, bytes)
   case 8: readLine(ControlAnswer.self, bytes)
-  default: readNames(String(decoding: bytes, as: UTF8.self))
+  case 9: readNames(String(decoding: bytes, as: UTF8.self))
+  default: readChallenge(bytes)
   }
   return 0
 }
@@ -54,6 +58,19 @@ private func withChecksum(_ body: [UInt8]) -> String {
   let sum = SHA256.hash(data: Array(InviteLine.prefix.utf8) + body).prefix(4)
   return Data(body + Array(sum)).base64EncodedString()
     .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+}
+
+/// A challenge that comes back, as it is and with the authenticator of its region.
+private func readChallenge(_ bytes: [UInt8]) {
+  let key = [UInt8](repeating: 3, count: 32)
+  let now = WallTime(secondsSinceEpoch: 1_800_000_000)
+  precondition(LoginChallenge(bytes, key: [4] + key, now: now) == nil, "another region's challenge")
+  if let challenge = LoginChallenge(bytes, key: key, now: now) { precondition(challenge.bytes == bytes) }
+  guard bytes.count >= 24 else { return }
+  let time = WallTime(secondsSinceEpoch: bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) })
+  let issued = LoginChallenge(issuedAt: time, random: Array(bytes[8..<24]), key: key)
+  let again = LoginChallenge(issued.bytes, key: key, now: now)
+  precondition(again == nil || again == issued)
 }
 
 /// What can be read can be written, and reads the same again.
@@ -100,6 +117,14 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
       ("verify", try json(3, request)), ("challenge", try json(4, challenge)),
       ("record", try json(6, RecordMessage(record: [1, 2, 3, 4]))),
       ("port", [9] + Array("tcp/22".utf8)), ("name", [9] + Array("alice-1".utf8)),
+      (
+        "challenge-bytes",
+        [10]
+          + LoginChallenge(
+            issuedAt: WallTime(secondsSinceEpoch: 1_800_000_000), random: [UInt8](repeating: 5, count: 16),
+            key: [UInt8](repeating: 3, count: 32)
+          ).bytes
+      ),
     ]
     for (number, kind) in Problem.Kind.allCases.enumerated() {
       seeds.append(("problem-\(number)", try json(5, Problem(kind, detail: "why"))))

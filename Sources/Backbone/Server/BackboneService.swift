@@ -11,30 +11,6 @@ public import ServiceLifecycle
 
 /// A whole backbone: the registry, its HTTP servers, and the upkeep of its store. One to a process.
 public struct BackboneService: Service {
-  /// An address to listen on, with TLS or without.
-  public struct Listener: Sendable {
-    public let host: String
-    public let port: Int
-    public let tls: TLSFiles?
-
-    public init(host: String, port: Int, tls: TLSFiles?) {
-      self.host = host
-      self.port = port
-      self.tls = tls
-    }
-  }
-
-  /// PEM files.
-  public struct TLSFiles: Hashable, Sendable {
-    public let certificateFile: String
-    public let keyFile: String
-
-    public init(certificateFile: String, keyFile: String) {
-      self.certificateFile = certificateFile
-      self.keyFile = keyFile
-    }
-  }
-
   /// The most connections on one listener; the others wait in the kernel's backlog.
   static let maximumConnections = 4_096
   /// How often the store is pruned and revocations are read.

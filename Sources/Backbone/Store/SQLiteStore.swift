@@ -9,16 +9,6 @@ import Synchronization
 /// In WAL mode with `synchronous = NORMAL` a crash of the program loses nothing, and a power cut loses at
 /// most the last moments: a node publishes again within the hour, and a challenge lives for a minute.
 public final class SQLiteStore: Sendable {
-  /// Bounds on rows.
-  public struct Bounds: Sendable {
-    public var records = 1_000_000
-    public var redeemed = 1_000_000
-    public var invites = 100_000
-    public var admitted = 1_000_000
-
-    public init() {}
-  }
-
   /// A record is kept beyond its expiry for as long as an older one could still be valid, so that no older
   /// record comes back after it.
   static let afterlife = Duration.seconds(7_800)

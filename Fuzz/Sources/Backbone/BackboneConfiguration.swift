@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Configuration/BackboneConfiguration.swift

@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Store/Bounds.swift

@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Rules/PublicationRule.swift

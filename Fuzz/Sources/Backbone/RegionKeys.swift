@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Tokens/RegionKeys.swift

@@ -1,0 +1,1 @@
+../../../Sources/ControlAPI/Client/ControlClient.swift

@@ -1,0 +1,1 @@
+../../../Sources/LightNode/Invites/InviteLedger.swift

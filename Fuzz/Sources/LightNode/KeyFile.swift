@@ -1,0 +1,1 @@
+../../../Sources/LightNode/Keystore/KeyFile.swift

@@ -1,0 +1,1 @@
+../../../Sources/LightNode/Peers/PeerBookCoding.swift

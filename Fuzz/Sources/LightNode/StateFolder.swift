@@ -1,0 +1,1 @@
+../../../Sources/LightNode/State/StateFolder.swift

@@ -1,0 +1,1 @@
+../../../Sources/NodeHost/Files/StateFile.swift

@@ -1,0 +1,1 @@
+../../../Sources/NodeHost/Sockets/SystemError.swift

@@ -1,0 +1,1 @@
+../../../Sources/StrictConfiguration/ConfigurationFile.swift

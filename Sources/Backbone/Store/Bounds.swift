@@ -1,0 +1,11 @@
+extension SQLiteStore {
+  /// Bounds on rows.
+  public struct Bounds: Sendable {
+    public var records = 1_000_000
+    public var redeemed = 1_000_000
+    public var invites = 100_000
+    public var admitted = 1_000_000
+
+    public init() {}
+  }
+}
