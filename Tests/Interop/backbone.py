@@ -25,13 +25,14 @@ class RunningBackbone:
 
     def __init__(
         self, program: Path, directory: Path, arguments: list[str], url: str, region: str,
-        ca_file: Path | None = None,
+        ca_file: Path | None = None, open_files: int | None = None,
     ):
         self.program, self.url, self.region, self.ca_file = program, url, region, ca_file
         self._log = directory / "backbone.log"
+        limited = [] if open_files is None else ["prlimit", f"--nofile={open_files}"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=log,
+                [*limited, program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT)
         self._wait_until_ready()
         match = re.search(r'backbone_key[:=]\s*"?([0-9a-f]{64})', self.log)
@@ -63,8 +64,9 @@ class RunningBackbone:
             self.process.kill()
 
 
-def dev(program: Path, directory: Path) -> RunningBackbone:
+def dev(program: Path, directory: Path, open_files: int | None = None) -> RunningBackbone:
     """`dev`: plain HTTP, open admission, nothing kept."""
     port = free_port()
     arguments = ["dev", "--port", str(port), "--region", "interop"]
-    return RunningBackbone(program, directory, arguments, f"http://127.0.0.1:{port}", "interop")
+    url = f"http://127.0.0.1:{port}"
+    return RunningBackbone(program, directory, arguments, url, "interop", open_files=open_files)

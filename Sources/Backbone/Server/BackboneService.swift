@@ -11,7 +11,8 @@ public import ServiceLifecycle
 
 /// A whole backbone: the registry, its HTTP servers, and the upkeep of its store. One to a process.
 public struct BackboneService: Service {
-  /// The most connections on one listener; the others wait in the kernel's backlog.
+  /// The most connections on one listener; the others wait in the kernel's backlog. Fewer where the process
+  /// may open fewer files.
   static let maximumConnections = 4_096
   /// How often the store is pruned and revocations are read.
   static let upkeepInterval = Duration.seconds(5)
@@ -40,15 +41,20 @@ public struct BackboneService: Service {
 
   public func run() async throws {
     var services: [any Service] = [Upkeep(registry: registry, interval: Self.upkeepInterval, logger: logger)]
-    for listener in listeners { services.append(try application(for: listener)) }
+    let limit = OpenFiles.connections(
+      forEachOf: listeners.count, openFiles: OpenFiles.raised(), upTo: Self.maximumConnections)
+    let tally = ConnectionTally(limit: limit * listeners.count, factory: prometheus)
+    for listener in listeners { services.append(try application(for: listener, limit: limit, tally: tally)) }
     try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
     try await registry.shutdown()
   }
 
-  private func application(for listener: Listener) throws -> some ApplicationProtocol {
+  private func application(
+    for listener: Listener, limit: Int, tally: ConnectionTally
+  ) throws -> some ApplicationProtocol {
     let plain = HTTPServerBuilder.http1(
       configuration: .init(
-        idleTimeout: .seconds(60),
+        additionalChannelHandlers: [ConnectionGuard(tally: tally)],
         httpDecoderConfiguration: .init(
           maxHeaderFieldSize: 8_192, maxHeaderListSize: 16_384, maxHeaderFieldCount: 100)))
     let server = try listener.tls.map { try HTTPServerBuilder.tls(plain, tlsConfiguration: Self.tls($0)) }
@@ -57,7 +63,7 @@ public struct BackboneService: Service {
       router: RegistryRoutes(registry: registry, prometheus: prometheus).router(), server: server ?? plain,
       configuration: ApplicationConfiguration(
         address: .hostname(listener.host, port: listener.port),
-        availableConnectionsDelegate: MaximumAvailableConnections(Self.maximumConnections)),
+        availableConnectionsDelegate: MaximumAvailableConnections(limit)),
       onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
       logger: logger)
   }

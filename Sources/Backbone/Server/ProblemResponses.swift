@@ -24,6 +24,7 @@ struct ProblemResponses: RouterMiddleware {
     } catch {
       response = Self.response(for: refusal(for: error, request: request, context: context))
     }
+    if request.method == .head { response.body = ResponseBody() }
     response.headers[.cacheControl] = "no-store"
     if let route = Route(rawValue: request.uri.path) {
       metrics.requestTimes[route]?.recordNanoseconds((ContinuousClock.now - start).wholeNanoseconds)
@@ -60,12 +61,16 @@ struct ProblemResponses: RouterMiddleware {
     if let seconds = refusal.retryAfter { headers[.retryAfter] = "\(seconds)" }
     if let methods = refusal.allow { headers[.allow] = methods }
     if problem.kind == .tokenRefused { headers[.wwwAuthenticate] = "Bearer" }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    let body = (try? encoder.encode(problem)) ?? Data()
     return Response(
       status: HTTPResponse.Status(code: problem.status), headers: headers,
-      body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
+      body: ResponseBody(byteBuffer: body(of: problem)))
+  }
+
+  /// A problem as JSON.
+  static func body(of problem: Problem) -> ByteBuffer {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return ByteBuffer(bytes: (try? encoder.encode(problem)) ?? Data())
   }
 }
 

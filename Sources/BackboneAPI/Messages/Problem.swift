@@ -34,12 +34,14 @@ public struct Problem: Codable, Hashable, Sendable {
     case notFound = "not-found"
     case peerNotFound = "peer-not-found"
     case methodNotAllowed = "method-not-allowed"
+    case requestTimeout = "request-timeout"
     case sequenceTooLow = "sequence-too-low"
     case sequenceReused = "sequence-reused"
     case peerIDTaken = "peer-id-taken"
     case bodyTooLarge = "body-too-large"
     case unsupportedMediaType = "unsupported-media-type"
     case recordRefused = "record-refused"
+    case headersTooLarge = "headers-too-large"
     case rateLimited = "rate-limited"
     case internalError = "internal-error"
     case overloaded = "overloaded"
@@ -53,11 +55,13 @@ public struct Problem: Codable, Hashable, Sendable {
       case .notOwner: 403
       case .notFound, .peerNotFound: 404
       case .methodNotAllowed: 405
+      case .requestTimeout: 408
       case .sequenceTooLow, .sequenceReused, .peerIDTaken: 409
       case .bodyTooLarge: 413
       case .unsupportedMediaType: 415
       case .recordRefused: 422
       case .rateLimited: 429
+      case .headersTooLarge: 431
       case .internalError: 500
       case .overloaded, .storeUnavailable: 503
       }
@@ -73,12 +77,14 @@ public struct Problem: Codable, Hashable, Sendable {
       case .notFound: "Nothing is served at this path"
       case .peerNotFound: "No record of this peer"
       case .methodNotAllowed: "This path doesn't take this method"
+      case .requestTimeout: "The request took too long to arrive"
       case .sequenceTooLow: "A record with a higher sequence is stored"
       case .sequenceReused: "Another record with this sequence is stored"
       case .peerIDTaken: "Another key with this PeerID is stored"
       case .bodyTooLarge: "The body is too large"
       case .unsupportedMediaType: "The body must be application/json"
       case .recordRefused: "The record is not valid"
+      case .headersTooLarge: "The header fields are too large"
       case .rateLimited: "Too many requests"
       case .internalError: "The backbone failed"
       case .overloaded: "The backbone is busy"
