@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Iterable
 
-from shadowmesh_peer import keys
+from shadowmesh_peer import keys, wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.responder import Responder
 
@@ -109,3 +109,13 @@ def damaged(datagram: bytes, choice: random.Random) -> bytes:
     else:
         copy += choice.randbytes(choice.randint(1, 64))
     return bytes(copy)
+
+
+class MiscountedM1(Initiator):
+    """Says in its M1's flag that it wants R's public key, or not, and sends a fragment too few, or too many."""
+
+    def send_m1(self) -> None:
+        pieces = wire.m1_fragments(self.m1, not self.wants_public_key)
+        for index, piece in enumerate(pieces):
+            head = wire.m1_head(index, len(pieces), self.id, self.cookie)
+            self.outgoing.append(head + keys.mac1(self.key_hash_r, head + piece) + piece)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from faults import LYING_INITIATORS, LYING_RESPONDERS, LosesOnce
+from faults import LYING_INITIATORS, LYING_RESPONDERS, LosesOnce, MiscountedM1
 from shadowmesh_peer import keys, records, wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.responder import Responder
@@ -118,6 +118,15 @@ def test_silence_for_who_does_not_know_the_key_hash(peer):
     a.start(Initiator(a.identity, os.urandom(32)), b.address)
     assert drive([a, b], lambda: b.responder.drops["mac1"] == 3)
     assert not b.sent
+
+
+@pytest.mark.parametrize("knows_key", [True, False])
+def test_an_m1_whose_count_does_not_fit_its_flag_leaves_nothing(peer, knows_key):
+    a, b = peer(), peer()
+    a.start(MiscountedM1(
+        a.identity, b.identity.key_hash, responder_key=b.identity.public_key if knows_key else None), b.address)
+    assert drive([a, b], lambda: bool(b.responder.drops["M1 fragment count against its flags"]))
+    assert not b.sent and not b.responder.half_open
 
 
 def test_data_may_follow_m3_at_once(peer):

@@ -12,8 +12,10 @@ import pytest
 
 from conftest import swift_program
 from faults import (
-    Hears, LosesAtRandom, LosesFirst, LosesOnce, WrongContextInitiator, WrongContextResponder,
-    WrongFinishedInitiator, WrongFinishedResponder, WrongKeyHashInitiator, WrongKeyHashResponder, damaged)
+    Hears, LosesAtRandom, LosesFirst, LosesOnce, MiscountedM1, WrongContextInitiator,
+    WrongContextResponder, WrongFinishedInitiator, WrongFinishedResponder, WrongKeyHashInitiator,
+    WrongKeyHashResponder, damaged,
+)
 from shadowmesh_peer import keys, wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.responder import Responder
@@ -263,6 +265,15 @@ def test_swift_is_silent_to_who_does_not_know_its_key_hash(peer, swift):
     heard = a.drops_incoming = Hears(loses=True)
     a.start(Initiator(a.identity, os.urandom(32)), b.address)
     assert b.drive(a, lambda: len(b.seen("dropped", "handshake", "badMac1")) >= 3), b.lines
+    assert not heard.datagrams
+
+
+@pytest.mark.parametrize("knows_key", [True, False])
+def test_swift_drops_an_m1_whose_count_does_not_fit_its_flag(peer, swift, knows_key):
+    a, b = peer(), swift()
+    heard = a.drops_incoming = Hears(loses=True)
+    a.start(MiscountedM1(a.identity, b.key_hash, responder_key=b.public_key if knows_key else None), b.address)
+    assert b.drive(a, lambda: bool(b.seen("dropped", "handshake", "malformed"))), b.lines
     assert not heard.datagrams
 
 

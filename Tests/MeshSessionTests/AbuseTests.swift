@@ -240,6 +240,39 @@ import Testing
     #expect(world.bob.drops.last == .unknownHandshake, "forgotten after 30 s")
   }
 
+  /// The same bytes again would be a replay, and a nonce used twice were they sealed anew.
+  @Test func eachM4IsAPacketOfItsOwnUnderTheNextCounter() {
+    let world = World()
+    world.fate = { _, sent in
+      !sent.fromAlice && sent.kind == 1 && sent.at < World.start + .milliseconds(900) ? [] : [World.latency]
+    }
+    world.begin()
+    #expect(world.run(for: .seconds(5)) { world.isEstablished })
+    let counters = world.sent.filter { !$0.fromAlice && $0.kind == 1 && $0.bytes.count == 32 }
+      .map { $0.bytes.bigEndian64(at: 8) }
+    #expect(counters.count >= 2 && counters.first == 0)
+    #expect(zip(counters, counters.dropFirst()).allSatisfy { $0 < $1 })
+    #expect(world.alice.transportDrops.isEmpty)
+  }
+
+  @Test(arguments: [true, false]) func anM1WhoseCountDoesNotFitItsFlagEndsItsHalfOpen(wantsKey: Bool) throws {
+    let world = World()
+    let offer = try KeyExchangeSecret().offer
+    let body = M1Body(
+      offer: offer, random: [UInt8](repeating: 1, count: 32), suites: [1], wantsPublicKey: wantsKey,
+      receiverIndex: 9
+    ).encode()
+    let count = wantsKey ? 2 : 3
+    for index in 0..<count {
+      let datagram = M1Datagram.encode(
+        body: body, index: index, count: count, initiator: 5, cookie: [UInt8](repeating: 0, count: 16),
+        mac1Key: Macs.mac1Key(responder: Identities.bob.keyHash))
+      world.bob.receive(datagram, from: world.alice.endpoint, now: world.now)
+    }
+    #expect(world.bob.jobs.isEmpty && world.bob.outbox.isEmpty)
+    #expect(world.bob.drops == [.malformed] && world.bob.table.halfOpenCount == 0)
+  }
+
   @Test func atMostSixteenTransportPacketsAreKeptBeforeTheHandshakeEnds() throws {
     let world = World()
     // M3's last fragment is lost once, so the packets come before the handshake's end.

@@ -143,6 +143,7 @@ class Responder:
     def _make_m2(self, half: HalfOpen, body: bytes, now: float) -> None:
         caps = wire.parse_m1_body(body)
         if half.m1.count != (3 if caps.wants_public_key else 2):
+            del self.half_open[(half.address, half.initiator_id)]
             raise wire.Malformed("M1 fragment count against its flags")
         suite = next((s for s in self.suites if s in caps.suites), None)
         if suite is None or wire.VERSION not in caps.versions:
