@@ -16,6 +16,7 @@ public struct MeshNode {
   /// Wall time as of the latest input, carried on from the last ``advance(to:wall:)`` by the monotonic clock.
   private(set) var wall: WallTime
   private var wallReading: (wall: WallTime, at: Instant)
+  private var clockOffset: Duration = .zero
 
   var neighbours = NeighbourTable()
   var responders: ResponderTable
@@ -68,7 +69,11 @@ public struct MeshNode {
   }
 
   /// The next thing to do; `nil` when there is none.
-  public mutating func nextAction() -> NodeAction? { actions.next() }
+  public mutating func nextAction() -> NodeAction? {
+    if let action = actions.next() { return action }
+    settleDeadlines()
+    return nil
+  }
 
   mutating func emit(_ action: NodeAction) {
     if !actions.append(action) { counters.count(.actionsFull) }
@@ -77,8 +82,16 @@ public struct MeshNode {
   mutating func emit(_ event: NodeEvent) { emit(.event(event)) }
 
   mutating func readWall(_ wall: WallTime, at now: Instant) {
-    wallReading = (wall, now)
-    self.wall = wall
+    wallReading = (wall + clockOffset, now)
+    self.wall = wallReading.wall
+  }
+
+  /// An authenticated backbone's clock is ahead of this machine's by `offset` (behind it when negative).
+  /// Records and invitations are judged by that time from here on; sessions and timers know no wall time.
+  public mutating func setClockOffset(_ offset: Duration, now: Instant) {
+    wallReading.wall = wallReading.wall + (offset - clockOffset)
+    clockOffset = offset
+    carryWall(to: now)
   }
 
   /// Called by every input that may look at an expiry: the last reading may be an hour old.

@@ -9,6 +9,8 @@ struct SmallInternet {
     let identity: IdentityKey
     var node: MeshNode
     let endpoint: Endpoint
+    /// How far its wall clock is ahead.
+    var clockError: Duration = .zero
     var events: [NodeEvent] = []
     var delivered: [[UInt8]] = []
     var received: [[UInt8]] = []
@@ -38,16 +40,18 @@ struct SmallInternet {
 
   /// Adds a node at 198.18.NUMBER.1:8443.
   mutating func addHost(
-    _ serviceType: ServiceType = .lightPrivate, at address: IPAddress? = nil
+    _ serviceType: ServiceType = .lightPrivate, at address: IPAddress? = nil, clockError: Duration = .zero,
+    identity: IdentityKey? = nil
   ) throws -> Int {
-    let identity = try IdentityKey()
+    let identity = try identity ?? IdentityKey()
     let number = hosts.count
     let configuration = NodeConfiguration(region: region, serviceType: serviceType)
     let seed = Primitives.sha256([UInt8(number)])
     let node = MeshNode(
-      configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now, wall: wall)
+      configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now,
+      wall: wall + clockError)
     let endpoint = Endpoint(address ?? .v4(0xc612_0001 + UInt32(number) << 8), port: 8_443)
-    hosts.append(Host(identity: identity, node: node, endpoint: endpoint))
+    hosts.append(Host(identity: identity, node: node, endpoint: endpoint, clockError: clockError))
     return number
   }
 
@@ -66,6 +70,17 @@ struct SmallInternet {
       endpoints: [AnnouncedEndpoint(.interface, endpoint ?? own.endpoint)],
       admitted: admitting.map { hosts[$0].identity.keyHash }, salt: Primitives.sha256([7]).dropLast(16))
     return try PeerRecord.sign(body, privatePart: part, with: own.identity)
+  }
+
+  /// A record of someone who has no node here.
+  func record(of identity: IdentityKey, admitting: [KeyHash], endpoint: Endpoint) throws -> PeerRecord {
+    let body = RecordBody(
+      kind: .record, serviceType: .lightPrivate, keyHash: identity.keyHash, sequence: SequenceNumber(1),
+      expiry: wall + .seconds(7_200), region: region)
+    let part = RecordPrivatePart(
+      endpoints: [AnnouncedEndpoint(.interface, endpoint)], admitted: admitting,
+      salt: Primitives.sha256([7]).dropLast(16))
+    return try PeerRecord.sign(body, privatePart: part, with: identity)
   }
 
   /// Publishes at the backbone, and tells the node.
@@ -185,7 +200,7 @@ struct SmallInternet {
       }
     }
     for host in hosts.indices where hosts[host].node.nextDeadline.map({ $0 <= now }) ?? false {
-      hosts[host].node.advance(to: now, wall: wall)
+      hosts[host].node.advance(to: now, wall: wall + hosts[host].clockError)
       settle(host)
     }
   }

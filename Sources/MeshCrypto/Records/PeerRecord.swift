@@ -57,6 +57,13 @@ public struct UnverifiedPeerRecord: Sendable, Hashable {
   /// The KeyHash that it claims, to look something up by before the costly check.
   public var claimedKeyHash: KeyHash { body.keyHash }
 
+  /// The time nearest to `wall` at which this record could have been accepted.
+  public func plausibleTime(near wall: WallTime) -> WallTime {
+    let earliest = body.expiry + (.zero - PeerRecord.longestLife)
+    let latest = body.expiry + .seconds(-1)
+    return min(max(wall, earliest), latest)
+  }
+
   /// Checks everything that needs no other record: key, signature, times, private part. About 0.3 ms.
   public func verified(at now: WallTime) throws(RecordRefusal) -> PeerRecord {
     guard publicKey.keyHash == body.keyHash else { throw .wrongKeyHash }

@@ -16,7 +16,9 @@ extension MeshNode {
     beginAttempt(slot, urgent: urgent, now: now)
   }
 
-  mutating func beginAttempt(_ slot: Int, urgent: Bool, now: Instant) {
+  /// - Parameter hasLookedUp: whether the newest record that can be had is here. After a failure the peer is
+  ///   looked up again first: it may be somewhere else by now.
+  mutating func beginAttempt(_ slot: Int, urgent: Bool, hasLookedUp: Bool = false, now: Instant) {
     guard neighbours.entries[slot].attempt == nil else { return }
     neighbours.entries[slot].lastUsed = now
     if let retryAt = neighbours.entries[slot].retryAt {
@@ -29,7 +31,8 @@ extension MeshNode {
     }
     refreshCandidates(slot)
     let neighbour = neighbours.entries[slot]
-    guard let keyHash = neighbour.keyHash, !neighbour.candidates.isEmpty else {
+    let mayHaveMoved = neighbour.isPeer && neighbour.failures > 0 && !hasLookedUp
+    guard let keyHash = neighbour.keyHash, !neighbour.candidates.isEmpty, !mayHaveMoved else {
       findEndpoints(slot, now: now)
       return
     }
@@ -54,7 +57,7 @@ extension MeshNode {
     let known = Set(neighbours.entries[slot].candidates.map(\.endpoint))
     let fromOwner =
       neighbours.entries[slot].entry?.endpoints.map { Candidate(endpoint: $0, origin: .owner) } ?? []
-    let record = records.record(neighbours.entries[slot].peerID, at: wall)
+    let record = records.lastKnown(neighbours.entries[slot].peerID)
     let fromRecord =
       record?.endpoints.filter(mayDial).map { Candidate(endpoint: $0, origin: .record) } ?? []
     for candidate in fromRecord + fromOwner

@@ -198,12 +198,12 @@ extension MeshNode {
     neighbours.entries[slot].lookup = nil
     // It may have reached us meanwhile.
     guard neighbours.entries[slot].current == nil else { return }
-    let record = records.record(lookup.target, at: wall)
+    let record = records.lastKnown(lookup.target)
     if neighbours.entries[slot].keyHash != nil,
       !neighbours.entries[slot].candidates.isEmpty || record?.endpoints.contains(where: mayDial) ?? false
     {
       neighbours.entries[slot].retryAt = nil
-      beginAttempt(slot, urgent: true, now: now)
+      beginAttempt(slot, urgent: true, hasLookedUp: true, now: now)
     } else {
       noSession(slot, reason: trouble, now: now)
     }

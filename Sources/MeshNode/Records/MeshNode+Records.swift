@@ -61,10 +61,15 @@ extension MeshNode {
     if isNew { emit(.recordLearned(record)) }
   }
 
+  /// How long an expired record is still saved: it says where its owner was, and a wrong clock calls every
+  /// record expired.
+  static let keptAfterExpiry: Duration = .seconds(24 * 3_600)
+
   /// What is worth saving: verified records and the routing table.
   public func snapshot(now: Instant) -> NodeSnapshot {
     NodeSnapshot(
-      records: records.all.filter { $0.body.expiry > wall }.map(\.bundle), table: table.snapshot(now: now))
+      records: records.all.filter { $0.body.expiry + Self.keptAfterExpiry > wall }.map(\.bundle),
+      table: table.snapshot(now: now))
   }
 
   /// Takes a snapshot back, before peers are added. Records are verified again, off this thread; bad ones are
@@ -88,7 +93,9 @@ extension MeshNode {
         counters.recordsRefused += 1
         continue
       }
-      return compute(.verifyRecord(record, at: wall), for: .record(.restored))
+      // Its time was judged when it came. It is judged again when it is used; a clock that is wrong as the
+      // node starts must not cost it what it knew.
+      return compute(.verifyRecord(record, at: record.plausibleTime(near: wall)), for: .record(.restored))
     }
   }
 }

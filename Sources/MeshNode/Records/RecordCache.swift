@@ -16,6 +16,12 @@ struct RecordCache {
     return record
   }
 
+  /// Where a node was last known to be: an expired record proves nothing, but a handshake needs no more than
+  /// a place to try.
+  func lastKnown(_ peerID: PeerID) -> PeerRecord? {
+    records[peerID].flatMap { $0.isTombstone ? nil : $0 }
+  }
+
   /// In the order of PeerIDs.
   var all: [PeerRecord] { records.keys.sorted().compactMap { records[$0] } }
 
