@@ -59,6 +59,10 @@ import Testing
         + "b6022cac3c4982b10d5eeb55c3e4de15134676fb6de0446065c97440fa8c6a58"),
   ]
 
+  @Test func expandingToNothingIsNothing() {
+    #expect(Primitives.hkdfExpandSHA512(key: [UInt8](repeating: 1, count: 64), info: [2], count: 0).isEmpty)
+  }
+
   @Test(arguments: rfc4231) func theHMACsAreThoseOfRFC4231(vector: HMACVector) {
     #expect(hex(Primitives.hmacSHA256(key: vector.key, vector.data)).hasPrefix(vector.sha256))
     #expect(hex(Primitives.hmacSHA512(key: vector.key, vector.data)).hasPrefix(vector.sha512))

@@ -176,6 +176,45 @@ struct PeerTests {
     #expect(net.hosts[0].node.status(now: net.now).counters.rekeys > 20)
   }
 
+  @Test("what the status counts as sent to a peer is what the peer counts as received, control traffic too")
+  func bytesAddUp() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(5))
+    for host in 0..<2 {
+      let sent = try #require(net.state(of: 1 - host, at: host)?.bytesOut)
+      #expect(sent > 1_000, "greetings, answers and path probes")
+      #expect(net.state(of: host, at: 1 - host)?.bytesIn == sent)
+      #expect(net.state(of: 1 - host, at: host)?.packetsOut == 0)
+    }
+    net.transmit(
+      Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)), size: 1_352),
+      from: 0)
+    net.run(.milliseconds(10))
+    #expect(net.state(of: 1, at: 0)?.bytesOut == net.state(of: 0, at: 1)?.bytesIn)
+  }
+
+  @Test("a peer that moved while it couldn't say so is found again by its newer record")
+  func moved() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.addOneSided(0, 1)
+    net.run(.seconds(2))
+    #expect(net.state(of: 1, at: 0)?.path?.endpoint == net.hosts[1].endpoint)
+    // The same identity at another address; the old one is silent.
+    let old = net.hosts[1].endpoint
+    let new = try net.addHost(identity: net.hosts[1].identity)
+    try net.publish(new, admitting: [0], sequence: 2)
+    net.wire = { datagram, from, to in from == old || to == old ? [] : [datagram] }
+    let packet = Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)))
+    for _ in 0..<200 {
+      net.transmit(packet, from: 0)
+      net.run(.seconds(1))
+    }
+    #expect(net.state(of: 1, at: 0)?.path?.endpoint == net.hosts[new].endpoint)
+  }
+
   @Test(
     "a peer that restarts without its sessions is connected again within half a minute of the next packet")
   func restart() throws {

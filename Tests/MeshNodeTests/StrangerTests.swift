@@ -131,6 +131,31 @@ struct StrangerTests {
     }
   }
 
+  @Test("who may not be named takes nobody's place in an answer: twenty good hints are found behind eighty")
+  func hintsBehindPrivateNodes() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(1))
+    let target = net.peerID(1)
+    // In the order of their distance: 30 that admit nobody, then 25 that admit the asker.
+    let identities = try (0..<55).map { _ in try IdentityKey() }
+      .sorted { $0.keyHash.peerID.distance(to: target) < $1.keyHash.peerID.distance(to: target) }
+    var contacts: [PeerID] = []
+    for (number, identity) in identities.enumerated() {
+      let endpoint = Endpoint(.v4(0x0b00_0001 + UInt32(number) << 16), port: 8_443)
+      let record = try net.record(
+        of: identity, admitting: number < 30 ? [] : [net.hosts[1].identity.keyHash], endpoint: endpoint)
+      _ = try net.hosts[0].node.records.store(record, keeping: [])
+      let contact = Contact(keyHash: identity.keyHash, endpoint: endpoint, sequence: 1, lastSeen: net.now)
+      _ = net.hosts[0].node.table.insert(contact, now: net.now)
+    }
+    let known = Set(net.hosts[0].node.table.contacts.map(\.peerID))
+    contacts = identities.dropFirst(30).map(\.keyHash.peerID).filter { known.contains($0) }
+    let named = net.hosts[0].node.hints(near: target, for: target).map(\.peerID)
+    #expect(named == Array(contacts.prefix(20)) && !named.isEmpty)
+  }
+
   @Test("on a path that drops large datagrams, idle sessions stay as they are")
   func smallPath() throws {
     var net = SmallInternet()

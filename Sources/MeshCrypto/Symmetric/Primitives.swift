@@ -36,9 +36,10 @@ public enum Primitives {
     Array(HKDF<SHA512>.extract(inputKeyMaterial: SymmetricKey(data: inputKey), salt: salt))
   }
 
-  /// HKDF-Expand of RFC 5869 §2.3 with SHA-512: `count` bytes, at most 16,320.
+  /// HKDF-Expand of RFC 5869 §2.3 with SHA-512: `count` bytes, 0 to 16,320.
   public static func hkdfExpandSHA512(key: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
-    precondition(count <= 255 * 64, "RFC 5869 §2.3 ends at 255 blocks")
+    precondition((0...255 * 64).contains(count), "RFC 5869 §2.3 ends at 255 blocks")
+    guard count > 0 else { return [] }  // the library traps
     let output = HKDF<SHA512>.expand(pseudoRandomKey: key, info: info, outputByteCount: count)
     return unsafe output.withUnsafeBytes { bytes in unsafe Array(bytes) }
   }

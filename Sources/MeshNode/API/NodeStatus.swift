@@ -31,8 +31,10 @@ public struct PeerStatus: Sendable, Hashable {
   public var state: State
   public var path: PathStatus?
   public var lastHeard: Duration?
+  /// IP packets.
   public var packetsIn: UInt64
   public var packetsOut: UInt64
+  /// UDP payload of its sessions: packets, control messages, probes and keepalives, with their overhead.
   public var bytesIn: UInt64
   public var bytesOut: UInt64
 }
@@ -64,6 +66,7 @@ public struct NodeCounters: Sendable, Hashable {
   public var rekeys: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
+  /// IP packets of peers, and their bytes without any overhead.
   public var packetsIn: UInt64 = 0
   public var packetsOut: UInt64 = 0
   public var bytesIn: UInt64 = 0

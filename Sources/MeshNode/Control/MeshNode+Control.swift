@@ -47,10 +47,8 @@ extension MeshNode {
     case .ping(let id):
       sendControl(.pong(id, peerAdded: neighbours.entries[slot].isPeer), slot: slot, now: now)
     case .findNode(let id, let target):
-      let asker = neighbours.entries[slot].peerID
-      let hints = table.closest(to: target, count: ControlMessage.hintLimit + 1)
-        .filter { $0.peerID != asker && mayName($0.peerID, to: asker) }.map(\.hint)
-      sendControl(.nodes(id, Array(hints.prefix(ControlMessage.hintLimit))), slot: slot, now: now)
+      sendControl(
+        .nodes(id, hints(near: target, for: neighbours.entries[slot].peerID)), slot: slot, now: now)
     case .getRecord(let id, let target):
       let bundle = recordToHandOut(target, to: neighbours.entries[slot].keyHash)
       sendControl(.record(id, bundle.map { .init(bundle: $0) }), slot: slot, now: now)
@@ -58,6 +56,13 @@ extension MeshNode {
     case .announce(let record): takeAnnouncement(record, slot: slot)
     case .pong, .nodes, .record, .inviteAnswer: break
     }
+  }
+
+  /// The nearest contacts that this asker may know of: who may not be named takes nobody else's place.
+  func hints(near target: PeerID, for asker: PeerID) -> [ContactHint] {
+    table.closest(to: target, count: table.count).lazy
+      .filter { $0.peerID != asker && mayName($0.peerID, to: asker) }
+      .prefix(ControlMessage.hintLimit).map(\.hint)
   }
 
   /// A private node's endpoint goes only to whom it admitted; hints hold endpoints.

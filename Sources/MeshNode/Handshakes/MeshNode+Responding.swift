@@ -56,6 +56,7 @@ extension MeshNode {
     if isNews, neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, peerKey)) }
     // Whoever proves its key by M3 holds ours: it verified M2 with it.
     neighbours.entries[slot].holdsOurKey = false
+    neighbours.entries[slot].bytesOut += UInt64(Layout.emptySize)  // the M4 that has just gone out
     install(session, slot: slot, endpoint: endpoint, origin: .inbound, startedAt: now, now: now)
     for datagram in early {
       guard neighbours.slot(peerID) != nil else { return }

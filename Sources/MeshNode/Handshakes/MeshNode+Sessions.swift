@@ -114,7 +114,9 @@ extension MeshNode {
     _ now: Instant
   ) {
     switch action {
-    case .send(let datagram), .sendProbe(let datagram): emit(.send(datagram, to: live.endpoint))
+    case .send(let datagram), .sendProbe(let datagram):
+      neighbours.entries[slot].bytesOut += UInt64(datagram.count)
+      emit(.send(datagram, to: live.endpoint))
     case .compute(let job):
       compute(job, for: .session(neighbours.entries[slot].peerID, serial: live.serial))
     case .indexAdded(let index):

@@ -3,8 +3,19 @@ import MeshWire
 
 /// The neighbours in one dense array, found by PeerID, by overlay address (peers only) and by receiver index.
 struct NeighbourTable {
-  /// Mutate in place: a neighbour holds replay windows and queues.
-  var entries: ContiguousArray<Neighbour> = []
+  /// Mutate in place: a neighbour holds replay windows and queues. Whatever is changed through this may
+  /// change any deadline.
+  var entries: ContiguousArray<Neighbour> {
+    _read { yield entriesInPlace }
+    _modify {
+      deadlines.isStale = true
+      yield &entriesInPlace
+    }
+  }
+  /// The same, for the packet path alone: it says whom it touched instead.
+  var entriesInPlace: ContiguousArray<Neighbour> = []
+  /// When each neighbour wants attention.
+  var deadlines = DeadlineTable()
   private var slots: [PeerID: Int] = [:]
   private var peersByAddress: [UInt128: Int] = [:]
   private var slotsByIndex: [UInt32: Int] = [:]

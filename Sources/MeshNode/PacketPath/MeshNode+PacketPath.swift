@@ -32,12 +32,15 @@ extension MeshNode {
       return drop(.unknownIndex)
     }
     let size = datagram.count
-    let inCurrent = neighbours.entries[slot].current?.session.receives(index) ?? false
+    neighbours.deadlines.touch(slot)
+    let inCurrent = neighbours.entriesInPlace[slot].current?.session.receives(index) ?? false
     let outcome: OpenOutcome
     if inCurrent {
-      outcome = neighbours.entries[slot].current!.session.open(&datagram, now: now, into: &sessionActions)
-    } else if neighbours.entries[slot].previous != nil {
-      outcome = neighbours.entries[slot].previous!.session.open(&datagram, now: now, into: &sessionActions)
+      outcome = neighbours.entriesInPlace[slot].current!.session.open(
+        &datagram, now: now, into: &sessionActions)
+    } else if neighbours.entriesInPlace[slot].previous != nil {
+      outcome = neighbours.entriesInPlace[slot].previous!.session.open(
+        &datagram, now: now, into: &sessionActions)
     } else {
       return drop(.unknownIndex)
     }
@@ -46,8 +49,8 @@ extension MeshNode {
       performSessionActions(slot, current: inCurrent, now)
       return received
     }
-    neighbours.entries[slot].lastHeard = now
-    neighbours.entries[slot].bytesIn += UInt64(size)
+    neighbours.entriesInPlace[slot].lastHeard = now
+    neighbours.entriesInPlace[slot].bytesIn += UInt64(size)
     if !sessionActions.isEmpty { performSessionActions(slot, current: inCurrent, now) }
     return take(outcome, &datagram, slot: slot, now: now)
   }
@@ -72,10 +75,10 @@ extension MeshNode {
   }
 
   private mutating func judge(_ packet: Span<UInt8>, slot: Int, now: Instant) -> DropReason? {
-    guard let permission = neighbours.entries[slot].entry?.inbound else { return .notAPeer }
-    let overlay = neighbours.entries[slot].overlay
+    guard let permission = neighbours.entriesInPlace[slot].entry?.inbound else { return .notAPeer }
+    let overlay = neighbours.entriesInPlace[slot].overlay
     if let reason = filter.incoming(packet, from: overlay, permission: permission, now: now) { return reason }
-    neighbours.entries[slot].packetsIn += 1
+    neighbours.entriesInPlace[slot].packetsIn += 1
     counters.packetsIn += 1
     counters.bytesIn += UInt64(packet.count)
     return nil
@@ -94,12 +97,13 @@ extension MeshNode {
     guard let slot = neighbours.slot(peerAt: destination) else { return refuse(.noRoute) }
     guard neighbours.entries[slot].current != nil else { return queue(packet, slot: slot, now: now) }
     let endpoint = neighbours.entries[slot].current!.endpoint
-    switch neighbours.entries[slot].current!.session.seal(packet, into: &output, now: now) {
+    neighbours.deadlines.touch(slot)
+    switch neighbours.entriesInPlace[slot].current!.session.seal(packet, into: &output, now: now) {
     case .one(let count):
-      countSent(packet.count, slot)
+      countSent(packet.count, count, slot)
       return .datagram(count: count, to: endpoint)
     case .two(let first, let second):
-      countSent(packet.count, slot)
+      countSent(packet.count, first + second, slot)
       return .pair(first: first, second: second, to: endpoint)
     case .refused(.expired):
       endCurrent(slot, reason: "its keys have reached their limit", now: now)
@@ -113,9 +117,9 @@ extension MeshNode {
     }
   }
 
-  private mutating func countSent(_ size: Int, _ slot: Int) {
-    neighbours.entries[slot].packetsOut += 1
-    neighbours.entries[slot].bytesOut += UInt64(size)
+  private mutating func countSent(_ size: Int, _ sealed: Int, _ slot: Int) {
+    neighbours.entriesInPlace[slot].packetsOut += 1
+    neighbours.entriesInPlace[slot].bytesOut += UInt64(sealed)
     counters.packetsOut += 1
     counters.bytesOut += UInt64(size)
   }

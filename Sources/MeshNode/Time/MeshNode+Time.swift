@@ -14,11 +14,13 @@ extension MeshNode {
       responders.advance(to: now, into: &actions)
       perform(actions, now: now)
     }
-    let due = neighbours.entries.indices.filter {
-      deadline(of: neighbours.entries[$0]).map { $0 <= now } ?? false
+    if let deadline = neighbourDeadline, deadline <= now {
+      let due = neighbours.entries.indices.filter {
+        self.deadline(of: neighbours.entries[$0]).map { $0 <= now } ?? false
+      }
+      .map { neighbours.entries[$0].peerID }
+      for peerID in due { advance(peerID, to: now) }
     }
-    .map { neighbours.entries[$0].peerID }
-    for peerID in due { advance(peerID, to: now) }
     advanceLookups(to: now)
     expirePings(now: now)
     requests.expire(now: now)
@@ -32,9 +34,41 @@ extension MeshNode {
       guard let deadline else { return }
       earliest = min(earliest ?? deadline, deadline)
     }
-    for slot in neighbours.entries.indices { consider(deadline(of: neighbours.entries[slot])) }
+    consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
+  }
+
+  /// The earliest deadline of all neighbours. After packets, only those that they went to or came from are
+  /// looked at again; after anything else, all.
+  var neighbourDeadline: Instant? {
+    guard !neighbours.deadlines.isStale else { return walkedDeadline }
+    var earliest = neighbours.deadlines.earliestKnown
+    for slot in neighbours.deadlines.touched {
+      guard let deadline = deadline(of: neighbours.entries[slot]) else { continue }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    return earliest
+  }
+
+  /// What ``neighbourDeadline`` must be equal to.
+  var walkedDeadline: Instant? {
+    neighbours.entries.indices.compactMap { deadline(of: neighbours.entries[$0]) }.min()
+  }
+
+  /// Takes note of every deadline again, if anything was changed since.
+  mutating func settleDeadlines() {
+    if neighbours.deadlines.isStale {
+      neighbours.deadlines.restart(count: neighbours.entries.count)
+      for slot in neighbours.entries.indices { noteDeadline(slot) }
+    } else if neighbours.deadlines.isCrowded {
+      for slot in neighbours.deadlines.touched { noteDeadline(slot) }
+      neighbours.deadlines.clearTouched()
+    }
+  }
+
+  private mutating func noteDeadline(_ slot: Int) {
+    neighbours.deadlines.note(deadline(of: neighbours.entries[slot]), slot)
   }
 
   private func deadline(of neighbour: Neighbour) -> Instant? {
