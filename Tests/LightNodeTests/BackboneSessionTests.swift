@@ -17,6 +17,8 @@ private final class ScriptedBackbone: BackboneConnection {
     var logins = 0
     var published: [UInt64] = []
     var clockOffset = Duration.zero
+    var tokenLife = Duration.seconds(1_000)
+    var publishFailure: BackboneClientError?
   }
   let state = Mutex(State())
 
@@ -26,13 +28,14 @@ private final class ScriptedBackbone: BackboneConnection {
       state.logins += 1
       state.goodToken = "token-\(state.logins)"
       return LoginSession(
-        token: "token-\(state.logins)", expires: now + .seconds(1_000), nodes: [],
+        token: "token-\(state.logins)", expires: now + state.tokenLife, nodes: [],
         clockOffset: state.clockOffset)
     }
   }
 
   func publish(_ record: PeerRecord, token: String) async throws {
     try state.withLock { state in
+      if let failure = state.publishFailure { throw failure }
       guard token == state.goodToken else { throw BackboneClientError.tokenRefused }
       state.published.append(record.body.sequence.value)
     }
@@ -98,13 +101,14 @@ struct BackboneSessionTests {
 
   @Test("A refused token leads to a new login, and the record is published with the new token")
   func loginAfter401() async throws {
+    await session.offer(try record(5))
     _ = await session.turn()
     backbone.state.withLock { $0.goodToken = "another" }
     await session.offer(try record(6))
     #expect(await session.turn() == .zero)
     _ = await session.turn()
     #expect(backbone.state.withLock { $0.logins } == 2)
-    #expect(backbone.state.withLock { $0.published } == [6])
+    #expect(backbone.state.withLock { $0.published } == [5, 6])
   }
 
   @Test func aLookUpLogsInAgainAfterARefusedToken() async throws {
@@ -161,5 +165,78 @@ struct BackboneSessionTests {
     _ = await session.turn()
     #expect(await session.clockOffset == .seconds(3_600))
     #expect(told.withLock { $0 } == 1)
+  }
+
+  @Test("A backbone that refuses its own fresh tokens is left alone longer and longer")
+  func tokensThatNeverWork() async throws {
+    backbone.state.withLock { $0.publishFailure = .tokenRefused }
+    await session.offer(try record(5))
+    var pauses: [Duration] = []
+    for _ in 0..<8 {
+      let pause = await session.turn()
+      pauses.append(pause)
+      clock.advance(by: pause)
+    }
+    #expect(pauses.allSatisfy { $0 >= .milliseconds(500) })
+    #expect(pauses[7] >= .seconds(30))
+    #expect(await session.report.state == .away)
+  }
+
+  @Test("One publication that failed is not 'away' for the rest of the token's life")
+  func awayOnce() async throws {
+    backbone.state.withLock { $0.publishFailure = .unreachable(url: "x", reason: "time-out") }
+    await session.offer(try record(5))
+    let pause = await session.turn()
+    #expect(await session.report.state == .away)
+    backbone.state.withLock { $0.publishFailure = nil }
+    clock.advance(by: pause)
+    _ = await session.turn()
+    #expect(await session.report.state == .loggedIn)
+    #expect(backbone.state.withLock { $0.logins } == 1)
+  }
+
+  @Test(
+    "A backbone's clock that is absurd is not believed, and crashes nothing: records would go by it",
+    arguments: [Duration.seconds(Int64.max), .seconds(-Int64.max), .seconds(7_201), .seconds(-7_201)])
+  func absurdClock(offset: Duration) async throws {
+    _ = await session.turn()
+    clock.advance(by: .seconds(1_000))
+    backbone.state.withLock { $0.clockOffset = offset }
+    _ = await session.turn()
+    #expect(await session.clockOffset == .zero)
+    #expect(await session.report.state == .away)
+    #expect(await session.report.reason.contains("set this machine's clock"))
+  }
+
+  @Test("Tokens without a life lead to no more than a login in 30 s")
+  func deadTokens() async throws {
+    backbone.state.withLock { $0.tokenLife = .seconds(-5) }
+    #expect(await session.turn() >= .seconds(30))
+  }
+
+  @Test("A refused token of many look-ups leads to one login")
+  func manyLookUps() async throws {
+    await session.offer(try record(5))
+    _ = await session.turn()
+    backbone.state.withLock { $0.goodToken = "another" }
+    let target = key.keyHash.peerID
+    await withTaskGroup(of: Bool.self) { group in
+      for _ in 0..<16 {
+        group.addTask { [session] in
+          if case .notFound = await session.lookUp(target) { true } else { false }
+        }
+      }
+      for await isAnswered in group { #expect(isAnswered) }
+    }
+    #expect(backbone.state.withLock { $0.logins } == 2)
+    #expect(await session.report.state == .loggedIn)
+  }
+
+  @Test("What the backbone says reaches terminal and log as one plain line of bounded length")
+  func printable() {
+    let hostile = "no\u{1b}]0;owned\u{7}\nnotice: all is well\u{202e}" + String(repeating: "x", count: 9_000)
+    let line = BackboneSession.printable(hostile)
+    #expect(!line.unicodeScalars.contains { $0.value < 32 || $0.value == 0x202e })
+    #expect(line.count <= 300)
   }
 }

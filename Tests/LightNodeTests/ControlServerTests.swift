@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Logging
+import NIOCore
 import Synchronization
 import Testing
 
@@ -87,6 +88,57 @@ struct ControlServerTests {
       Result { try ControlClient(socketPath: path).send(.status) }
     }
     #expect(throws: failure) { try got.get() }
+  }
+
+  @Test("A stop while programs come and go at the socket is clean: nothing crashes, the socket goes away")
+  func stopsUnderLoad() async throws {
+    let path = path
+    for _ in 0..<15 {
+      _ = try await serving { _, emit in
+        try await emit(.peers([]), false)
+      } _: {
+        let isOver = Mutex(false)
+        let ready = DispatchSemaphore(value: 0)
+        for _ in 0..<4 {
+          DispatchQueue.global().async {
+            while !isOver.withLock({ $0 }) {
+              _ = try? ControlClient(socketPath: path).send(.peers, timeout: 1)
+              ready.signal()
+            }
+          }
+        }
+        for _ in 0..<8 { ready.wait() }
+        // They go on while the server ends.
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(20)) {
+          isOver.withLock { $0 = true }
+        }
+      }
+      #expect(!FileManager.default.fileExists(atPath: path))
+    }
+  }
+
+  @Test("The 33rd program at once is told that there are too many")
+  func tooManyClients() async throws {
+    let path = path
+    let refusals = try await serving { _, _ in
+    } _: {
+      let silent = try (0..<ControlServer.clientLimit).map { _ in
+        try UnixStream(connectingTo: path, timeout: 5)
+      }
+      defer { silent.forEach { $0.close() } }
+      let answer = Result { try ControlClient(socketPath: path).send(.status) }
+      return "\(answer)"
+    }
+    #expect(refusals.contains("32 programs are talking to the daemon"))
+  }
+
+  @Test("The socket's directory is made when it is missing, and others can get to the socket")
+  func makesItsDirectory() async throws {
+    let inner = folder.path + "/run/control.sock"
+    let socket = ControlSocket(path: inner, group: ownGroup, logger: Logger(label: "test"))
+    let channel = try await socket.listen()
+    try await channel.executeThenClose { _ in }
+    #expect(try folder.mode(of: folder.path + "/run") == 0o755)
   }
 
   @Test("The socket has mode 0660 while it is served, and is gone afterwards")

@@ -4,6 +4,7 @@ import Logging
 import MeshCrypto
 import MeshNode
 import MeshWire
+import NodeHost
 import Synchronization
 import Testing
 
@@ -15,6 +16,8 @@ private final class RecordingTable: PeerTable {
     var peers: [PeerID: PeerEntry] = [:]
     var invitations: [[UInt8]] = []
     var refusal: PeerRefusal?
+    var isBusy = false
+    var hasRoom = true
   }
   let state = Mutex(State())
 
@@ -25,10 +28,16 @@ private final class RecordingTable: PeerTable {
     }
   }
 
-  func remove(_ peerID: PeerID) async throws { state.withLock { $0.peers[peerID] = nil } }
+  func remove(_ peerID: PeerID) async throws {
+    try state.withLock { state in
+      if state.isBusy { throw NodeLoopError.busy }
+      state.peers[peerID] = nil
+    }
+  }
 
   func addInvitation(secretHash: [UInt8], expires: WallTime) async throws -> Int? {
     state.withLock { state in
+      guard state.hasRoom else { return nil }
       state.invitations.append(secretHash)
       return state.invitations.count - 1
     }
@@ -154,8 +163,72 @@ struct MembershipTests {
     try await membership.add(
       bob, guest.keyHash.peerID, keyHash: guest.keyHash, allow: [], endpoints: [Endpoint("192.0.2.1:1")!])
     await membership.reached(guest.keyHash.peerID, at: Endpoint("192.0.2.2:2")!)
-    await membership.saveEndpoints()
+    await membership.savePutOff()
     let saved = try state.readPeers(ourself: ourself)[bob]?.endpoints.map(\.description)
     #expect(saved == ["192.0.2.2:2", "192.0.2.1:1"])
+  }
+
+  @Test(
+    "A removal that the node can't take now is refused whole: no access is left that the book doesn't show")
+  func busyNode() async throws {
+    try await membership.add(bob, id(1), allow: [.all])
+    table.state.withLock { $0.isBusy = true }
+    let failure = await #expect(throws: ControlFailure.self) { try await membership.remove(bob) }
+    #expect(failure?.kind == .busy)
+    #expect(await membership.entry(bob) != nil)
+    #expect(try state.readPeers(ourself: ourself)[bob] != nil)
+    table.state.withLock { $0.isBusy = false }
+    _ = try await membership.remove(bob)
+    #expect(added.isEmpty)
+  }
+
+  @Test("Putting a peer back as it was takes back the key that was pinned meanwhile, in book, node and file")
+  func putBack() async throws {
+    let before = try await membership.add(bob, id(1), allow: [.ping])
+    let forged = KeyHash(id(1).bytes + Array(repeating: 0x66, count: 12))!
+    try await membership.add(
+      bob, id(1), keyHash: forged, allow: [.ping], endpoints: [Endpoint("192.0.2.66:1")!])
+    await membership.putBack(id(1), before)
+    #expect(await membership.entry(bob) == before)
+    #expect(table.state.withLock { $0.peers[id(1)] } == PeerEntry(before))
+    #expect(try state.readPeers(ourself: ourself)[bob] == before)
+    await membership.putBack(id(1), nil)
+    #expect(added.isEmpty)
+    #expect(try state.readPeers(ourself: ourself).count == 0)
+  }
+
+  @Test("A redemption that was answered holds on a disk that takes nothing, and is written once it does")
+  func redemptionOnAFullDisk() async throws {
+    let secret: [UInt8] = Array(repeating: 7, count: 32)
+    let expires = WallTime(secondsSinceEpoch: 2_000)
+    try await membership.invite(
+      secretHash: InviteLine.hash(ofSecret: secret), name: bob, allow: [], expires: expires, now: now)
+    // Nothing can be written in the place of a folder.
+    for name in ["peers.json", "invites.json"] {
+      try? FileManager.default.removeItem(atPath: folder.path + "/" + name)
+      try FileManager.default.createDirectory(
+        atPath: folder.path + "/" + name, withIntermediateDirectories: false)
+    }
+    let guest = try IdentityKey().publicKey
+    await membership.redeemed(index: 0, by: guest, at: Endpoint("192.0.2.1:1")!, now: now)
+    #expect(added == [guest.keyHash.peerID])
+    #expect(await membership.entry(bob)?.keyHash == guest.keyHash)
+    for name in ["peers.json", "invites.json"] {
+      try FileManager.default.removeItem(atPath: folder.path + "/" + name)
+    }
+    await membership.retryPutOff()
+    #expect(try state.readPeers(ourself: ourself)[bob]?.keyHash == guest.keyHash)
+    #expect(try state.readInvites().entries.isEmpty)
+  }
+
+  @Test("An invitation that the node has no room for takes none of the others back")
+  func refusedInvitation() async throws {
+    let expires = WallTime(secondsSinceEpoch: 2_000)
+    try await membership.invite(secretHash: [1], name: bob, allow: [], expires: expires, now: now)
+    table.state.withLock { $0.hasRoom = false }
+    await #expect(throws: ControlFailure.self) {
+      try await membership.invite(secretHash: [2], name: nil, allow: [], expires: expires, now: now)
+    }
+    #expect(try state.readInvites().entries.map(\.secretHash) == ["01"])
   }
 }

@@ -74,7 +74,7 @@ struct PeerTests {
     }
     let accepted = [0, 2].map { joiner in
       net.hosts[joiner].events.contains {
-        if case .inviteAnswered(net.peerID(1), accepted: true) = $0 { true } else { false }
+        if case .inviteAnswered(net.peerID(1), .accepted) = $0 { true } else { false }
       }
     }
     #expect(accepted == [true, false])
@@ -105,7 +105,7 @@ struct PeerTests {
     net.settle(0)
     net.run(.seconds(2))
     let refused = net.hosts[0].events.contains {
-      if case .inviteAnswered(_, accepted: false) = $0 { true } else { false }
+      if case .inviteAnswered(_, .refused) = $0 { true } else { false }
     }
     #expect(refused)
   }

@@ -186,7 +186,7 @@ struct StrangerTests {
     net.wire = { datagram, _, _ in [datagram] }
     net.run(.seconds(5))
     let accepted = net.hosts[0].events.contains {
-      if case .inviteAnswered(_, accepted: true) = $0 { true } else { false }
+      if case .inviteAnswered(_, .accepted) = $0 { true } else { false }
     }
     #expect(accepted)
     let redeemed = net.hosts[1].events.count { if case .inviteRedeemed = $0 { true } else { false } }

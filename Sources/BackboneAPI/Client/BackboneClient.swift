@@ -49,6 +49,11 @@ public struct BackboneClient: Sendable {
   public func logIn(as key: IdentityKey, now: WallTime) async throws -> LoginSession {
     guard let backbone = configuration.backboneKey else { throw BackboneClientError.backboneKeyMissing }
     let challenge: ChallengeAnswer = try await send(request(.challenge))
+    // Before the signatures, which a clock that is far off would make look forged.
+    let offset = WallTime(secondsSinceEpoch: challenge.timestamp) - now
+    guard offset <= Self.clockTolerance, .zero - offset <= Self.clockTolerance else {
+      throw BackboneClientError.clocksApart(hours: Int(clamping: offset.components.seconds / 3_600))
+    }
     guard let bytes = [UInt8](hex: challenge.challenge), bytes.count <= MessageLimit.challenge else {
       throw BackboneClientError.badAnswer("a challenge that is not hexadecimal digits")
     }

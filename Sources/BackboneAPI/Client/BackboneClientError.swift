@@ -19,6 +19,8 @@ public enum BackboneClientError: Error, Hashable, Sendable {
   case badAnswer(String)
   /// The node list isn't signed by the key that `backbone_key` names.
   case wrongBackbone
+  /// The clocks are further apart than a login, or a record, could bear.
+  case clocksApart(hours: Int)
   /// This node's own key failed to sign.
   case keyUnavailable
 }
@@ -30,6 +32,8 @@ extension BackboneClientError: CustomStringConvertible {
       "backbone_url \"\(url)\" is not an http:// or https:// address without a path"
     case .plainHTTPRefused(let url):
       "\(url) is not encrypted: use https://, or set allow_plain_http: true if the network between is yours"
+    case .clocksApart(let hours):
+      "the backbone's clock and this machine's are \(hours.magnitude) hours apart: set this machine's clock"
     case .badCAFile(let path, let reason): "the CA file \(path) cannot be used: \(reason)"
     case .backboneKeyMissing:
       "backbone_key is missing: paste the line that the backbone prints when it starts"

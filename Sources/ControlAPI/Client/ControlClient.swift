@@ -25,8 +25,9 @@ public struct ControlClient: Sendable {
 
   /// Sends one request and hands over each answer as it comes; returns after the last.
   ///
-  /// `timeout` is the longest wait for any one line, in seconds. Throws ``Failure`` or ``ControlFailure``.
-  public func send(_ request: ControlRequest, timeout: Int = 30, each: (ControlAnswer) throws -> Void) throws
+  /// `timeout` is the longest wait for any one line, in seconds: longer than the daemon itself waits for
+  /// others, so that its answer is the one that is seen. Throws ``Failure`` or ``ControlFailure``.
+  public func send(_ request: ControlRequest, timeout: Int = 40, each: (ControlAnswer) throws -> Void) throws
   {
     let line = try ControlLine.encode(ControlEnvelope(request))
     let socket = try UnixStream(connectingTo: socketPath, timeout: timeout)
@@ -45,7 +46,7 @@ public struct ControlClient: Sendable {
   }
 
   /// Sends one request that has one answer.
-  public func send(_ request: ControlRequest, timeout: Int = 30) throws -> ControlAnswer {
+  public func send(_ request: ControlRequest, timeout: Int = 40) throws -> ControlAnswer {
     var last: ControlAnswer?
     try send(request, timeout: timeout) { last = $0 }
     guard let last else { throw Failure.connectionLost("the daemon sent no answer") }

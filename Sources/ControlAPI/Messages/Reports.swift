@@ -165,8 +165,12 @@ public struct JoinReport: Hashable, Sendable, Codable {
   public var peerID: String
   public var keyHash: String
   public var address: String
+  /// Whether the inviter is known to have added this node; `false`: it accepted the invitation, and has not
+  /// said so in time.
+  public var confirmed: Bool
 
-  public init(name: PeerName, peerID: String, keyHash: String, address: String) {
+  public init(name: PeerName, peerID: String, keyHash: String, address: String, confirmed: Bool) {
+    self.confirmed = confirmed
     self.name = name
     self.peerID = peerID
     self.keyHash = keyHash

@@ -21,6 +21,23 @@ extension BackboneClient: BackboneConnection {}
 actor BackboneSession {
   /// A token is renewed when a fifth of its life is left, and at least a minute before its end.
   static let renewalShare = 5
+  /// However short a life the backbone gives its tokens, this node logs in no more often.
+  static let shortestRenewal: Duration = .seconds(30)
+  /// A backbone's clock that is further away is not believed, and the login is given up: our records go by
+  /// that clock, and it comes unsigned.
+  static let clockTolerance: Duration = .seconds(7_200)
+
+  /// Why a login was given up on this side.
+  enum Refusal: Error, CustomStringConvertible {
+    /// The login under way, which this one waited for, failed.
+    case otherLoginFailed
+
+    var description: String {
+      switch self {
+      case .otherLoginFailed: "the login failed"
+      }
+    }
+  }
 
   private let connection: (any BackboneConnection)?
   private let identity: IdentityKey
@@ -34,6 +51,11 @@ actor BackboneSession {
   private var retryAt: ContinuousClock.Instant
   private var retry = RetryPause()
   private var isLoggingIn = false
+  /// Who waits for the login under way: look-ups, at most as many as the node has.
+  private var waitingForLogin: [CheckedContinuation<Void, Never>] = []
+  /// The backbone has taken the present token at least once.
+  private var hasTokenWorked = false
+  private var loggedInReport: BackboneReport?
   private var record: PeerRecord?
   private var publishedSequence: SequenceNumber?
   private(set) var report: BackboneReport
@@ -89,13 +111,20 @@ actor BackboneSession {
     do {
       if login == nil || now() >= renewAt { try await logIn() }
       try await publishIfNeeded()
-    } catch BackboneClientError.tokenRefused {
+    } catch BackboneClientError.tokenRefused where hasTokenWorked {
+      // Revoked, or the backbone has a new key: once more, at once.
       login = nil
+      hasTokenWorked = false
       return .zero
+    } catch Refusal.otherLoginFailed {
+      return max(.zero, retryAt - now())
     } catch {
+      if case BackboneClientError.tokenRefused = error { login = nil }
       if !Task.isCancelled { away(error) }
       return max(.zero, retryAt - now())
     }
+    retry.reset()
+    if report.state != .loggedIn, let loggedInReport { report = loggedInReport }
     return max(.milliseconds(100), renewAt - now())
   }
 
@@ -107,41 +136,62 @@ actor BackboneSession {
         return .unavailable(report.reason.isEmpty ? "not logged in yet" : report.reason)
       }
       do {
-        return try await connection.lookUp(peer, token: login.token).map { .found($0) } ?? .notFound
+        let answer = try await connection.lookUp(peer, token: login.token)
+        hasTokenWorked = true
+        return answer.map { .found($0) } ?? .notFound
       } catch BackboneClientError.tokenRefused where attempt == 0 {
-        self.login = nil
-        alarm.ring()
-        do { try await logIn() } catch {
+        // Others may have a fresh token by now, or be about to.
+        if self.login?.token == login.token { self.login = nil }
+        guard self.login == nil else { continue }
+        do { try await logIn() } catch Refusal.otherLoginFailed {
+          return .unavailable(report.reason)
+        } catch {
           away(error)
-          return .unavailable("\(error)")
+          return .unavailable(Self.printable(error))
         }
+        alarm.ring()
       } catch {
-        return .unavailable("\(error)")
+        return .unavailable(Self.printable(error))
       }
     }
     return .unavailable("the backbone refuses fresh tokens")
   }
 
   private func logIn() async throws {
-    guard let connection, !isLoggingIn else { throw BackboneClientError.busy(retryAfterSeconds: 1) }
+    guard let connection else { return }
+    guard !isLoggingIn else {
+      await withCheckedContinuation { waitingForLogin.append($0) }
+      guard login != nil else { throw Refusal.otherLoginFailed }
+      return
+    }
     isLoggingIn = true
-    defer { isLoggingIn = false }
+    defer {
+      isLoggingIn = false
+      for waiter in waitingForLogin { waiter.resume() }
+      waitingForLogin = []
+    }
     let began = now()
     let session = try await connection.logIn(as: identity, now: wall())
+    guard session.clockOffset.magnitude <= Self.clockTolerance else {
+      throw BackboneClientError.clocksApart(
+        hours: Int(clamping: session.clockOffset.components.seconds / 3_600))
+    }
     let took = now() - began
     login = session
+    hasTokenWorked = false
     publishedSequence = nil
-    retry.reset()
     retryAt = now()
     let life = max(.seconds(1), session.expires - wall())
-    renewAt = now() + max(min(life - life / Self.renewalShare, life - .seconds(60)), life / 2)
+    let renewal = max(min(life - life / Self.renewalShare, life - .seconds(60)), life / 2)
+    renewAt = now() + max(renewal, Self.shortestRenewal)
     report = BackboneReport(
       url: report.url, state: .loggedIn, tokenExpires: session.expires.secondsSinceEpoch,
       loginMilliseconds: took.milliseconds)
+    loggedInReport = report
     logger.info("logged in to the backbone", metadata: ["took.ms": "\(took.milliseconds)"])
     let moved = session.clockOffset - clockOffset
     clockOffset = session.clockOffset
-    if abs(moved.components.seconds) >= 60 {
+    if moved.magnitude >= .seconds(60) {
       logger.warning(
         "the backbone's clock differs from this machine's: records go by the backbone's",
         metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
@@ -153,12 +203,14 @@ actor BackboneSession {
     guard let connection, let login, let record, publishedSequence != record.body.sequence else { return }
     do {
       try await connection.publish(record, token: login.token)
+      hasTokenWorked = true
     } catch BackboneClientError.refused(let problem) {
       // Asking again with the same record would get the same answer: the next record is the next try.
       publishedSequence = nil
       self.record = nil
       logger.error(
-        "the backbone refused this node's record", metadata: ["reason": "\(problem.detail ?? problem.title)"])
+        "the backbone refused this node's record",
+        metadata: ["reason": "\(Self.printable(problem.detail ?? problem.title))"])
       return
     }
     publishedSequence = record.body.sequence
@@ -170,11 +222,28 @@ actor BackboneSession {
     if case BackboneClientError.busy(let seconds) = error { asked = .seconds(seconds) }
     let pause = retry.next(random: Double.random(in: 0..<1), atLeast: asked)
     retryAt = now() + pause
-    let reason = "\(error)"
+    let reason = Self.printable(error)
     if report.state != .away || report.reason != reason {
       logger.warning(
         "the backbone is away; cached peers are served", metadata: ["reason": "\(reason)"])
     }
     report = BackboneReport(url: report.url, state: .away, reason: reason)
   }
+
+  /// One line that a terminal or a log can be given: part of it came from the other side.
+  static func printable(_ value: Any) -> String {
+    let scalars = "\(value)".unicodeScalars.map { scalar in
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned:
+        " " as Unicode.Scalar
+      default: scalar
+      }
+    }
+    return String(String.UnicodeScalarView(scalars.prefix(300)))
+  }
+}
+
+extension Duration {
+  /// Without its sign.
+  fileprivate var magnitude: Duration { self < .zero ? .zero - self : self }
 }

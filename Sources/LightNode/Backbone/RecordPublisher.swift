@@ -70,10 +70,11 @@ actor RecordPublisher {
     if let signed, !mustRenew, signed.what == what, clock.now - signed.at < OwnRecord.renewal { return }
     do {
       let record = try await sign(what)
-      mustRenew = false
-      signed = (what, record, clock.now)
       try await loop.perform { node, now, _ in node.setOwnRecord(record, now: now) }
       await session.offer(record)
+      // Last: a node that was too busy is offered another one at the next turn.
+      mustRenew = false
+      signed = (what, record, clock.now)
     } catch NodeLoopError.stopped {
       // The end of the daemon, or of its start: whatever ended it is told elsewhere.
     } catch {

@@ -26,10 +26,10 @@ struct ControlServer: Sendable {
     let clients = ClientCount(limit: Self.clientLimit)
     try await server.executeThenClose { inbound in
       try await withThrowingDiscardingTaskGroup { group in
-        for try await connection in inbound {
+        for try await channel in inbound {
           let isAdmitted = clients.enter()
           group.addTask {
-            await serve(connection, isAdmitted: isAdmitted)
+            await serve(channel, isAdmitted: isAdmitted)
             if isAdmitted { clients.leave() }
           }
         }
@@ -37,14 +37,20 @@ struct ControlServer: Sendable {
     }
   }
 
-  private func serve(_ connection: Connection, isAdmitted: Bool) async {
-    if let credentials = await Self.credentials(of: connection.channel) {
+  private func serve(_ channel: any Channel, isAdmitted: Bool) async {
+    if let credentials = await Self.credentials(of: channel) {
       logger.debug(
         "control client",
         metadata: ["client.pid": "\(credentials.process)", "client.uid": "\(credentials.user)"])
     }
     do {
+      let connection = try await channel.eventLoop.submit {
+        try Connection(
+          wrappingChannelSynchronously: channel,
+          configuration: .init(inboundType: ByteBuffer.self, outboundType: ByteBuffer.self))
+      }.get()
       try await connection.executeThenClose { inbound, outbound in
+        try await channel.setOption(.autoRead, value: true).get()
         do {
           guard isAdmitted else {
             throw ControlFailure(

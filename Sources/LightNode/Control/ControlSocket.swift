@@ -30,30 +30,41 @@ struct ControlSocket: Sendable {
       switch self {
       case .taken: "stop it, or give this one its own control_socket"
       case .cannotListen(let path, _):
-        "its directory must exist and be writable for this user: \(path.prefix(upTo: path.lastIndex(of: "/") ?? path.endIndex))"
+        "its directory must exist and be writable for this user: "
+          + path.prefix(upTo: path.lastIndex(of: "/") ?? path.endIndex)
       }
     }
   }
 
   /// Binds with nobody else's access, then opens it to the group: there is no moment with more.
-  func listen() async throws -> NIOAsyncChannel<ControlServer.Connection, Never> {
+  ///
+  /// The connections come bare and unread: one that is accepted and then never served, because the daemon
+  /// stops, is simply dropped.
+  func listen() async throws -> NIOAsyncChannel<any Channel, Never> {
     try refuseIfServed()
-    let channel: NIOAsyncChannel<ControlServer.Connection, Never>
+    makeDirectory()
+    let channel: NIOAsyncChannel<any Channel, Never>
     do {
       channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         .serverChannelOption(.backlog, value: 32)
+        .childChannelOption(.autoRead, value: false)
         .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try ControlServer.Connection(
-              wrappingChannelSynchronously: channel,
-              configuration: .init(inboundType: ByteBuffer.self, outboundType: ByteBuffer.self))
-          }
+          channel.eventLoop.makeSucceededFuture(channel as any Channel)
         }
     } catch {
       throw Failure.cannotListen(path: path, reason: ListenFailure.reason(error))
     }
     openToGroup()
     return channel
+  }
+
+  /// Where no unit made it: `/run` is empty at every boot. Its parent has to be there; that it could not be
+  /// made is told by the socket that cannot be.
+  private func makeDirectory() {
+    let directory = String(path.prefix(upTo: path.lastIndex(of: "/") ?? path.startIndex))
+    guard unsafe mkdir(directory, 0o755) == 0 else { return }
+    // Whatever the umask is: others must get as far as the socket, whose own mode decides.
+    _ = unsafe chmod(directory, 0o755)
   }
 
   func remove() { _ = unsafe unlink(path) }

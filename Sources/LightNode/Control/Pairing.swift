@@ -7,6 +7,9 @@ import NodeHost
 
 /// `invite` and `join`: one pasted line makes two nodes peers of each other.
 extension ControlDesk {
+  /// How long a join waits for the inviter to have added this node, once the invitation was accepted.
+  static let confirmation: Duration = .seconds(10)
+
   func invite(name: PeerName?, expires: UInt64, allow: [PortRule]) async throws -> InviteReport {
     guard (1...ControlRequest.maximumInviteLife).contains(expires) else {
       throw ControlFailure(
@@ -47,21 +50,18 @@ extension ControlDesk {
     let rules = allow.isEmpty ? before?.allow ?? [] : allow
     try await membership.add(
       chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
+    let isConfirmed: Bool
     do {
-      try await redeem(line, at: peerID)
+      isConfirmed = try await redeem(line, at: peerID)
     } catch {
-      // Back to how it was: a failed join leaves no half-added peer behind.
-      if let before {
-        _ = try? await membership.add(before.name, peerID, allow: before.allow, endpoints: before.endpoints)
-      } else {
-        _ = try? await membership.remove(chosen)
-      }
+      // Back to how it was: a failed join leaves neither a half-added peer nor a pinned key behind.
+      await membership.putBack(peerID, before)
       throw error
     }
     logger.notice("joined", metadata: ["peer.id": "\(peerID)", "peer.name": "\(chosen)"])
     return JoinReport(
       name: chosen, peerID: peerID.description, keyHash: line.keyHash.description,
-      address: OverlayAddress(of: peerID).description)
+      address: OverlayAddress(of: peerID).description, confirmed: isConfirmed)
   }
 
   private func chosenName(_ name: PeerName?, for peerID: PeerID, before: PeerBook.Entry?) async -> PeerName? {
@@ -70,17 +70,18 @@ extension ControlDesk {
     return await membership.freeName(for: peerID)
   }
 
-  private func redeem(_ line: InviteLine, at peerID: PeerID) async throws {
+  /// Returns whether the inviter is known to have added this node.
+  private func redeem(_ line: InviteLine, at peerID: PeerID) async throws -> Bool {
     try await loop.perform { node, now, _ in
       node.redeemInvitation(at: peerID, secret: line.secret, now: now)
     }
-    switch await reader.invitations.outcome(of: peerID, within: Self.patience) {
-    case true?: await waitUntilAdded(by: peerID)
-    case false?:
+    switch await reader.invitations.outcome(of: peerID, within: Self.patience + .seconds(5)) {
+    case .accepted?: return await waitUntilAdded(by: peerID)
+    case .refused?:
       throw ControlFailure(
         .refused, "the other node refused the invitation: it has been used, or has expired there",
         next: "ask for a new one")
-    case nil:
+    case .unanswered?, nil:
       let tried = line.endpoints.map(\.description).joined(separator: ", ")
       throw ControlFailure(
         .timedOut, "the node that invited did not answer (tried \(tried.isEmpty ? "no address" : tried))",
@@ -89,17 +90,17 @@ extension ControlDesk {
   }
 
   /// The inviter takes us into its peer book a moment after its answer. Waits for that, but not for long: the
-  /// invitation is spent either way.
-  private func waitUntilAdded(by peerID: PeerID) async {
-    for _ in 0..<20 {
-      guard let id = try? await loop.perform({ node, now, _ in node.ping(peerID, now: now) }) else { return }
-      if case .answered(_, _, _, let isAdded)? = await reader.pings.outcome(of: id, within: .seconds(5)),
-        isAdded
-      {
-        return
+  /// invitation is spent either way. Returns whether it has.
+  private func waitUntilAdded(by peerID: PeerID) async -> Bool {
+    let deadline = ContinuousClock.now + Self.confirmation
+    while ContinuousClock.now < deadline {
+      guard let id = try? await loop.perform({ node, now, _ in node.ping(peerID, now: now) }) else { break }
+      if case .answered(_, _, _, true)? = await reader.pings.outcome(of: id, within: .seconds(5)) {
+        return true
       }
-      do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
+      do { try await Task.sleep(for: .milliseconds(50)) } catch { break }
     }
+    return false
   }
 
   static func read(_ text: String) throws(ControlFailure) -> InviteLine {

@@ -13,7 +13,7 @@ final class NoticeReader: Sendable {
 
   let lookups = Waiters<LookupID, LookupOutcome>()
   let pings = Waiters<PingID, PingOutcome>()
-  let invitations = Waiters<PeerID, Bool>()
+  let invitations = Waiters<PeerID, InviteAnswer>()
 
   private let loop: NodeLoop
   private let membership: Membership
@@ -52,7 +52,7 @@ final class NoticeReader: Sendable {
     switch event {
     case .lookupFinished(let id, let outcome): lookups.resolve(id, outcome)
     case .pingFinished(let id, let outcome): pings.resolve(id, outcome)
-    case .inviteAnswered(let peerID, let isAccepted): invitations.resolve(peerID, isAccepted)
+    case .inviteAnswered(let peerID, let answer): invitations.resolve(peerID, answer)
     case .inviteRedeemed(let index, let publicKey, let endpoint):
       await membership.redeemed(index: index, by: publicKey, at: endpoint, now: WallClock.now)
     case .peerPinned(let peerID, let publicKey):

@@ -8,8 +8,9 @@ import ServiceLifecycle
 
 /// The daemon's parts, made in order and connected.
 struct Parts: Sendable {
-  /// How often the cache of records is saved.
+  /// How often the cache of records is saved, and how often what the disk refused is tried again.
   static let saveInterval: Duration = .seconds(300)
+  static let retryInterval: Duration = .seconds(30)
 
   let loop: NodeLoop
   let membership: Membership
@@ -72,15 +73,19 @@ struct Parts: Sendable {
 
   /// Runs until it is cancelled.
   func saveNowAndThen() async throws {
+    var saved = ContinuousClock.now
     while !Task.isCancelled {
-      try await Task.sleep(for: Self.saveInterval)
+      try await Task.sleep(for: Self.retryInterval)
+      await membership.retryPutOff()
+      guard ContinuousClock.now - saved >= Self.saveInterval else { continue }
+      saved = ContinuousClock.now
       await save()
     }
   }
 
   /// Writes the cache and the last endpoints.
   func save() async {
-    await membership.saveEndpoints()
+    await membership.savePutOff()
     do {
       let snapshot = try await loop.perform { node, now, _ in node.snapshot(now: now) }
       try folder.write(snapshot)
@@ -117,9 +122,14 @@ struct LoopService: Service, CustomStringConvertible {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await parts.loop.run() }
       group.addTask { await parts.reader.run() }
-      group.addTask { try await parts.membership.restoreInvitations(now: WallClock.now) }
       group.addTask {
-        do { try await gracefulShutdown() } catch { return }
+        // That the loop has ended is its own to tell, with the reason.
+        do { try await parts.membership.restoreInvitations(now: WallClock.now) } catch NodeLoopError.stopped {
+        }
+      }
+      group.addTask {
+        // Saved too when another service failed and this one is cancelled.
+        try? await gracefulShutdown()
         _ = try? ServiceNotification.stopping.send()
         await parts.save()
         await parts.session.close()

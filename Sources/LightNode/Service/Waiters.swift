@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Tasks that wait for an outcome by its key. An outcome that comes before its waiter is kept; one that
-/// nobody waits for is dropped after ``early`` others.
+/// nobody waits for is dropped after ``earlyLimit`` others.
 final class Waiters<Key: Hashable & Sendable, Outcome: Sendable>: Sendable {
   /// Outcomes kept for waiters to come.
   static var earlyLimit: Int { 128 }
@@ -36,6 +36,8 @@ final class Waiters<Key: Hashable & Sendable, Outcome: Sendable>: Sendable {
 
   private func register(_ waiter: CheckedContinuation<Outcome?, Never>, for key: Key) {
     let (early, replaced) = state.withLock { state -> (Outcome?, CheckedContinuation<Outcome?, Never>?) in
+      // A cancellation before this went by unheard, and one after this finds the waiter.
+      if Task.isCancelled { return (nil, waiter) }
       if let index = state.early.firstIndex(where: { $0.key == key }) {
         return (state.early.remove(at: index).outcome, nil)
       }

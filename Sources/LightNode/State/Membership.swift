@@ -3,6 +3,7 @@ import Logging
 import MeshCrypto
 import MeshNode
 import MeshWire
+import NodeHost
 
 /// Where the peer book's changes take effect: the running node, or a stand-in for tests.
 protocol PeerTable: Sendable {
@@ -20,7 +21,9 @@ actor Membership {
   private var book: PeerBook
   private var ledger: InviteLedger
   private var inviteHashes: [Int: [UInt8]] = [:]
-  private var hasUnsavedEndpoints = false
+  private var hasUnsavedPeers = false
+  private var hasUnsavedInvites = false
+  private var hasRefusedWrite = false
   /// Called after a change of who is admitted.
   private var onChange: @Sendable () -> Void = {}
 
@@ -59,42 +62,66 @@ actor Membership {
     _ name: PeerName, _ peerID: PeerID, keyHash: KeyHash? = nil, publicKey: IdentityPublicKey? = nil,
     allow: [PortRule], endpoints: [Endpoint] = []
   ) async throws -> PeerBook.Entry {
-    let before = book[peerID]
-    var entry: PeerBook.Entry
-    do {
-      entry = try book.add(name, peerID, keyHash: keyHash, allow: allow, endpoints: endpoints)
-      if let publicKey {
+    let change = { (book: inout PeerBook) throws(ControlFailure) -> PeerBook.Entry in
+      do throws(PeerBook.Refusal) {
+        let entry = try book.add(name, peerID, keyHash: keyHash, allow: allow, endpoints: endpoints)
+        guard let publicKey else { return entry }
         _ = try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: [])
-        entry = book[peerID] ?? entry
-      }
-    } catch {
-      throw ControlFailure(.conflict, error.description, next: error.next)
+        return book[peerID] ?? entry
+      } catch { throw ControlFailure(.conflict, error.description, next: error.next) }
     }
+    var draft = book
+    let wanted = try change(&draft)
+    do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
+    // Other changes may have come in between: this one is made to the book as it is now, and saved at once.
+    let before = book[peerID]
     do {
-      try await table.add(PeerEntry(entry))
+      let entry = try change(&book)
       try save()
+      onChange()
+      return entry
     } catch {
       book.restore(peerID, before)
-      if let before { try? await table.add(PeerEntry(before)) } else { try? await table.remove(peerID) }
+      await restoreInNode(peerID, before)
       throw Self.failure(error)
     }
-    onChange()
-    return entry
   }
 
-  /// Removes a peer everywhere. Throws ``ControlFailure``.
-  func remove(_ name: PeerName) async throws -> PeerBook.Entry {
-    let entry: PeerBook.Entry
-    do { entry = try book.remove(name) } catch {
-      throw ControlFailure(.notFound, error.description, next: error.next)
-    }
+  /// Makes a peer what it was before, or nobody; also where the key that was pinned meanwhile goes away.
+  func putBack(_ peerID: PeerID, _ before: PeerBook.Entry?) async {
+    book.restore(peerID, before)
+    saveOrPutOff()
+    await restoreInNode(peerID, before)
+    onChange()
+  }
+
+  private func restoreInNode(_ peerID: PeerID, _ entry: PeerBook.Entry?) async {
     do {
-      try save()
+      // Not changed but made anew: a pin cannot be taken back otherwise.
+      try await table.remove(peerID)
+      if let entry { try await table.add(PeerEntry(entry)) }
     } catch {
-      book.restore(entry.peerID, entry)
+      logger.error(
+        "the node could not be given a peer as it was: it will have it at the next start",
+        metadata: ["peer.id": "\(peerID)", "reason": "\(error)"])
+    }
+  }
+
+  /// Removes a peer everywhere, first from the node: an error never leaves it with access that the book no
+  /// longer shows. Throws ``ControlFailure``.
+  func remove(_ name: PeerName) async throws -> PeerBook.Entry {
+    guard let entry = book[name] else {
+      let refusal = PeerBook.Refusal.unknown(name)
+      throw ControlFailure(.notFound, refusal.description, next: refusal.next)
+    }
+    do { try await table.remove(entry.peerID) } catch { throw Self.failure(error) }
+    let before = book[entry.peerID]
+    book.restore(entry.peerID, nil)
+    do { try save() } catch {
+      book.restore(entry.peerID, before)
+      await restoreInNode(entry.peerID, before)
       throw Self.failure(error)
     }
-    try await table.remove(entry.peerID)
     onChange()
     return entry
   }
@@ -103,7 +130,7 @@ actor Membership {
   func pin(_ publicKey: IdentityPublicKey) {
     do {
       guard try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: []) else { return }
-      try save()
+      saveOrPutOff()
       onChange()
     } catch {
       logger.error(
@@ -120,16 +147,31 @@ actor Membership {
     }
     let others = entry.endpoints.filter { $0 != endpoint }
     if (try? book.learned(keyHash, publicKey: nil, endpoints: [endpoint] + others)) == true {
-      hasUnsavedEndpoints = true
+      hasUnsavedPeers = true
     }
   }
 
-  /// Writes what was put off.
-  func saveEndpoints() {
-    guard hasUnsavedEndpoints else { return }
-    do { try save() } catch {
-      logger.error("the peer book could not be saved", metadata: ["reason": "\(error)"])
+  /// Writes what was put off, spent invitations first.
+  func savePutOff() {
+    do {
+      if hasUnsavedInvites { try folder.write(ledger) }
+      hasUnsavedInvites = false
+      if hasUnsavedPeers { try save() }
+      hasRefusedWrite = false
+    } catch {
+      hasRefusedWrite = true
+      logger.error("peers and invitations could not be saved", metadata: ["reason": "\(error)"])
     }
+  }
+
+  /// Tries again what the disk refused; what waits for no more than its turn goes on waiting.
+  func retryPutOff() { if hasRefusedWrite { savePutOff() } }
+
+  /// For what has happened already, whatever the disk says: it holds in memory, and is written as soon as that
+  /// works.
+  private func saveOrPutOff() {
+    hasUnsavedPeers = true
+    savePutOff()
   }
 
   /// Opens an invitation. Throws ``ControlFailure``.
@@ -140,7 +182,6 @@ actor Membership {
       let refusal = PeerBook.Refusal.nameTaken(name, by: other.peerID)
       throw ControlFailure(.conflict, refusal.description, next: refusal.next)
     }
-    let before = ledger
     let entry = InviteLedger.Entry(
       secretHash: secretHash.hex, name: name, allow: allow, expires: expires.secondsSinceEpoch)
     let full = ControlFailure(
@@ -154,13 +195,17 @@ actor Membership {
       }
       inviteHashes[index] = secretHash
     } catch {
-      ledger = before
-      try? folder.write(ledger)
+      // This one only: others may have been made or redeemed meanwhile.
+      _ = ledger.redeem(secretHash: secretHash, now: now)
+      hasUnsavedInvites = true
+      savePutOff()
       throw Self.failure(error)
     }
   }
 
-  /// Someone proved knowledge of invitation `index`: it is spent on the disk first, then they are a peer.
+  /// Someone proved knowledge of invitation `index`, and was told so: they are a peer from now on, and the
+  /// invitation is spent, on the disk before the peer. A full disk takes neither back: both are written as
+  /// soon as there is room.
   func redeemed(index: Int, by publicKey: IdentityPublicKey, at endpoint: Endpoint, now: WallTime) async {
     let peerID = publicKey.keyHash.peerID
     guard let hash = inviteHashes.removeValue(forKey: index),
@@ -169,14 +214,18 @@ actor Membership {
       logger.warning("an invitation that is not open was redeemed", metadata: ["peer.id": "\(peerID)"])
       return
     }
+    hasUnsavedInvites = true
+    savePutOff()
+    let known = book[peerID]
+    let wanted = invite.name.flatMap { book[$0] == nil ? $0 : nil }
+    guard let name = known?.name ?? wanted ?? book.freeName(for: peerID) else { return }
     do {
-      try folder.write(ledger)
-      let known = book[peerID]
-      let wanted = invite.name.flatMap { book[$0] == nil ? $0 : nil }
-      guard let name = known?.name ?? wanted ?? book.freeName(for: peerID) else { return }
-      try await add(
-        name, peerID, keyHash: publicKey.keyHash, publicKey: publicKey, allow: invite.allow,
-        endpoints: [endpoint])
+      _ = try book.add(
+        name, peerID, keyHash: publicKey.keyHash, allow: invite.allow, endpoints: [endpoint])
+      _ = try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: [])
+      saveOrPutOff()
+      if let entry = book[peerID] { try await table.add(PeerEntry(entry)) }
+      onChange()
       logger.notice("an invitation was redeemed", metadata: ["peer.id": "\(peerID)", "peer.name": "\(name)"])
     } catch {
       logger.error(
@@ -187,12 +236,13 @@ actor Membership {
 
   private func save() throws {
     try folder.write(book)
-    hasUnsavedEndpoints = false
+    hasUnsavedPeers = false
   }
 
   private static func failure(_ error: any Error) -> ControlFailure {
     switch error {
     case let failure as ControlFailure: failure
+    case let error as NodeLoopError: ControlFailure(.busy, "\(error)", next: "try again in a moment")
     case let refusal as PeerRefusal:
       ControlFailure(
         .conflict, "the node refused it: \(refusal)", next: "`shadowmesh peers` lists what is there")

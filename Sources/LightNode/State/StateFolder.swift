@@ -33,11 +33,12 @@ struct StateFolder: Sendable {
       return try PeerBook(encoded: bytes, ourself: ourself)
     } catch {
       let aside = "mv \(peers.path) \(peers.path).damaged"
+      let back = "cp -p \(previousPeers.path) \(peers.path)"
       let hasCopy = (try? previousPeers.read()) ?? nil != nil
       throw Damaged(
         path: peers.path, reason: error.reason,
         next: hasCopy
-          ? "go back to the copy before the last change: \(aside) && cp -p \(previousPeers.path) \(peers.path)"
+          ? "go back to the copy before the last change: \(aside) && \(back)"
           : "move it away (\(aside)) and add the peers again")
     }
   }

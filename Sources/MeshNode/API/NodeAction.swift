@@ -127,5 +127,14 @@ public enum NodeEvent: Sendable {
   /// Someone proved knowledge of invitation `index`; the shell adds them as a peer.
   case inviteRedeemed(index: Int, by: IdentityPublicKey, at: Endpoint)
   /// The inviter took our secret, or refused it.
-  case inviteAnswered(PeerID, accepted: Bool)
+  case inviteAnswered(PeerID, InviteAnswer)
+}
+
+/// What came of an invitation that this node redeems.
+public enum InviteAnswer: Hashable, Sendable {
+  case accepted
+  /// Used, expired, or never made there.
+  case refused
+  /// The inviter did not answer in time.
+  case unanswered
 }

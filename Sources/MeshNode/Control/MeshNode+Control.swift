@@ -122,7 +122,7 @@ extension MeshNode {
       }
       guard neighbours.entries[slot].redeeming != nil else { return }
       neighbours.entries[slot].redeeming = nil
-      emit(.inviteAnswered(peerID, accepted: accepted))
+      emit(.inviteAnswered(peerID, accepted ? .accepted : .refused))
     case .ping, .findNode, .getRecord, .redeemInvite, .announce: break
     }
   }

@@ -54,10 +54,10 @@ extension MeshNode {
   }
 
   /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in
-  /// `.inviteAnswered`: not accepted when the inviter refuses, or has not answered within 30 s.
+  /// `.inviteAnswered`, at the latest after 30 s.
   public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {
     guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize else {
-      return emit(.inviteAnswered(peer, accepted: false))
+      return emit(.inviteAnswered(peer, .refused))
     }
     neighbours.entries[slot].redeeming = Redeeming(secret: secret, until: now + Redeeming.timeout, next: now)
     neighbours.entries[slot].retryAt = nil
@@ -71,7 +71,7 @@ extension MeshNode {
     let peer = neighbours.entries[slot].peerID
     if redeeming.until <= now {
       neighbours.entries[slot].redeeming = nil
-      return emit(.inviteAnswered(peer, accepted: false))
+      return emit(.inviteAnswered(peer, .unanswered))
     }
     guard redeeming.next <= now else { return }
     neighbours.entries[slot].redeeming?.next = now + Redeeming.interval

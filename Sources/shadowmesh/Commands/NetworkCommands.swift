@@ -94,7 +94,7 @@ struct PingCommand: ParsableCommand {
     try reporting(daemon.output) {
       let style = Style()
       var answered = 0
-      try daemon.client.send(.ping(target: name, count: count), timeout: 40) { answer in
+      try daemon.client.send(.ping(target: name, count: count), timeout: 75) { answer in
         guard case .ping(let report) = answer else { throw unexpectedAnswer() }
         if report.milliseconds != nil { answered += 1 }
         if daemon.output.json { return printJSONLine(report) }

@@ -168,6 +168,9 @@ struct JoinCommand: ParsableCommand {
       }
       if daemon.output.json { return printJSON(joined) }
       print("Paired with \(joined.name), which is at \(joined.address).")
+      if !joined.confirmed {
+        print("\(joined.name) accepted the invitation, and has not confirmed yet that it added this node.")
+      }
       print("next: shadowmesh ping \(joined.name)")
     }
   }
