@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import Testing
 
 @testable import NodeHost
 
@@ -36,6 +37,12 @@ func inPrivateMounts<R: Sendable>(_ body: @escaping @Sendable () -> R) -> R? {
     return body()
   }
 }
+
+let needsRoot: Comment = "needs root: a file of another user"
+
+let needsDevices: Comment = "needs root and /dev/net/tun: a TUN device in a network namespace of its own"
+
+let needsMounts: Comment = "needs root: a file system of its own that gets full"
 
 let mayMakeDevices = inNetworkNamespace { (try? TunDevice(name: "probe%d")) != nil } ?? false
 

@@ -140,7 +140,7 @@ struct StateFileTests {
     #expect(try reason { try file.write([2]) } == .directoryOpenToOthers)
   }
 
-  @Test("a secret of another user is refused", .enabled(if: geteuid() == 0))
+  @Test("a secret of another user is refused", .enabled(if: geteuid() == 0, needsRoot))
   func foreignOwner() throws {
     // Root's euid and uid 0 are both trusted: only a third party's file shows the check.
     try plant("state", [5])
@@ -173,7 +173,7 @@ struct StateFileTests {
 
   @Test(
     "on a full disk the old content stays, the error says so, and no temporary file is left",
-    .enabled(if: mayMountTmpfs))
+    .enabled(if: mayMountTmpfs, needsMounts))
   func fullDisk() throws {
     let mount = scratch.file("small")
     #expect(mkdir(mount, 0o700) == 0)

@@ -9,7 +9,7 @@ import Testing
 struct TunDeviceTests {
   @Test(
     "a device gets its address, MTU and the route of the overlay, and carries packets both ways",
-    .enabled(if: mayMakeDevices))
+    .enabled(if: mayMakeDevices, needsDevices))
   func carriesPackets() throws {
     let result = inNetworkNamespace {
       Result {
@@ -54,7 +54,7 @@ struct TunDeviceTests {
 
   @Test(
     "a name in use is refused with the next step, and the device is gone once closed",
-    .enabled(if: mayMakeDevices))
+    .enabled(if: mayMakeDevices, needsDevices))
   func nameTaken() throws {
     let result = inNetworkNamespace {
       Result {
