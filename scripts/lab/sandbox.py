@@ -13,6 +13,8 @@ import sys
 
 INSIDE = "SHADOWMESH_SANDBOX"
 DIRECTORY = "/run/demo"
+# What a program ends with that cannot run on this machine at all; the same as with automake's tests.
+NOT_HERE = 77
 MOUNT_PROC = ["mount", "-t", "proc", "proc", "/proc"]
 
 
@@ -30,7 +32,7 @@ def enter():
     refusal = _refusal(flags)
     if refusal:
         print(f"demo: {refusal}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(NOT_HERE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the inner process too
     # A process namespace needs a /proc of its own, which containers that mask theirs refuse. Without it, the
     # programs still die with this one (`Program` sees to it), and the namespaces with the last of them.
