@@ -125,7 +125,7 @@ struct ControlServerTests {
       let silent = try (0..<ControlServer.clientLimit).map { _ in
         try UnixStream(connectingTo: path, timeout: 5)
       }
-      defer { silent.forEach { $0.close() } }
+      defer { for stream in silent { stream.close() } }
       let answer = Result { try ControlClient(socketPath: path).send(.status) }
       return "\(answer)"
     }
