@@ -17,7 +17,10 @@ build: ## build the three programs as release
 	@scripts/bootstrap programs
 	@scripts/build
 
-demo: build ## two nodes and a backbone in namespaces of their own, carrying real traffic
+demo: ## two nodes and a backbone in namespaces of their own, carrying real traffic
+	@scripts/bootstrap programs
+	@scripts/demo --check
+	@scripts/build
 	@scripts/demo
 
 test: ## every test: Swift, the independent Python peer, the OpenAPI document

@@ -28,11 +28,8 @@ def enter():
         _private_files()
         return os.environ[INSIDE]
     kind = "root" if os.geteuid() == 0 else "user namespace"
+    check()
     flags = _flags()
-    refusal = _refusal(flags)
-    if refusal:
-        print(f"demo: {refusal}", file=sys.stderr)
-        sys.exit(NOT_HERE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the inner process too
     # A process namespace needs a /proc of its own, which containers that mask theirs refuse. Without it, the
     # programs still die with this one (`Program` sees to it), and the namespaces with the last of them.
@@ -47,6 +44,14 @@ def enter():
         signal.signal(number, lambda *_: inner.kill())
     code = inner.wait()
     sys.exit(code if code >= 0 else 128 - code)
+
+
+def check():
+    """Ends the program with `NOT_HERE`, and says what is missing, when this machine allows no sandbox."""
+    refusal = _refusal(_flags())
+    if refusal:
+        print(f"demo: {refusal}", file=sys.stderr)
+        sys.exit(NOT_HERE)
 
 
 def _flags():
