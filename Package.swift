@@ -112,6 +112,7 @@ let edges: [Target] = [
     "shadowmesh-backbone",
     [
       "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", log, metrics, arguments,
+      .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
     ]),

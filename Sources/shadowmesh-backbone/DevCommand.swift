@@ -10,8 +10,9 @@ struct DevCommand: AsyncParsableCommand {
     commandName: "dev",
     abstract: "Serve on loopback, without a file: the whole backbone, for trying things out.",
     discussion: """
-      Plain HTTP on 127.0.0.1, open admission, generous limits. Prints the lines to paste into a node's
-      configuration. Without --state everything is in memory and gone afterwards, the backbone's key too.
+      Plain HTTP on 127.0.0.1, open admission, generous limits.
+      Prints the lines to paste into a node's configuration.
+      Without --state everything is in memory and gone afterwards, the backbone's key too.
       """)
 
   @Option(help: "The port.")
@@ -26,20 +27,26 @@ struct DevCommand: AsyncParsableCommand {
   @Option(help: "trace, debug, info, notice, warning or error.")
   var logLevel = "notice"
 
-  func run() async throws {
-    guard let region = Region(region) else {
+  func validate() throws {
+    guard Region(region) != nil else {
       throw ValidationError("--region: expected 1 to 32 characters of a-z, 0-9, - and _")
     }
-    guard let level = BackboneConfiguration.LogLevel(rawValue: logLevel) else {
+    guard BackboneConfiguration.LogLevel(rawValue: logLevel) != nil else {
       throw ValidationError("--log-level: expected trace, debug, info, notice, warning or error")
     }
     guard (1...65_535).contains(port) else { throw ValidationError("--port: expected 1 to 65535") }
+  }
+
+  func run() async throws {
+    guard let region = Region(region), let level = BackboneConfiguration.LogLevel(rawValue: logLevel)
+    else { return }
     let identity: IdentityKey
     let keys: RegionKeys
     let store: SQLiteStore
     if let state {
       let directory = try StateDirectory(path: state)
       identity = try directory.identity()
+      try directory.lock()
       keys = try directory.regionKeys()
       store = try SQLiteStore(file: directory.registryFile)
     } else {

@@ -15,9 +15,16 @@ struct InviteCommand: AsyncParsableCommand {
   @Option(help: "Hours until it expires.")
   var hours = 24
 
-  func run() async throws {
+  func validate() throws {
     guard (1...8_760).contains(hours) else { throw ValidationError("--hours: expected 1 to 8760") }
-    let store = try file.store()
+  }
+
+  func run() async throws {
+    let configuration = try file.load()
+    guard configuration.settings.admission == .invite else {
+      throw Program.refusal("\(file.path): invites count only with admission.mode: invite")
+    }
+    let store = try configuration.openStore()
     let expiry = BackboneClock.system.wall() + .seconds(hours * 3_600)
     print(try await Invite.create(expiry: expiry, in: store).secret)
   }
@@ -28,30 +35,71 @@ struct RevokeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "revoke",
     abstract: "Revoke one token, or all tokens that a peer has now.",
-    discussion: "A running backbone notices within seconds.")
+    discussion: """
+      A running backbone notices within seconds. Whoever admission lets in can log in again.
+      """)
 
   @OptionGroup var file: ConfigurationOption
 
-  @Option(help: "A token's id (its jti claim).")
+  @Option(help: "A whole token, or its id (its jti claim, 32 hexadecimal digits).")
   var token: String?
 
   @Option(help: "A peer's KeyHash, 64 hexadecimal digits.")
   var peer: String?
 
-  func run() async throws {
-    let configuration = try file.load()
-    let store = try file.store()
-    let now = BackboneClock.system.wall()
-    let until = now + configuration.settings.tokenLife
+  private enum Revoked {
+    case token(String)
+    case peer(KeyHash)
+  }
+
+  private func revoked() throws -> Revoked {
     switch (token, peer) {
-    case (let token?, nil): try await store.revoke(token: token, until: until)
+    case (let token?, nil):
+      guard let id = Self.tokenID(of: token) else {
+        throw ValidationError("--token: expected a token, or its id of 32 hexadecimal digits")
+      }
+      return .token(id)
     case (nil, let peer?):
       guard let keyHash = KeyHash(hex: peer) else {
         throw ValidationError("--peer: expected a KeyHash, 64 hexadecimal digits")
       }
-      try await store.revoke(tokensOf: keyHash, before: now, until: until)
+      return .peer(keyHash)
     default: throw ValidationError("expected either --token or --peer")
     }
+  }
+
+  func validate() throws { _ = try revoked() }
+
+  func run() async throws {
+    let store = try file.load().openStore()
+    let now = BackboneClock.system.wall()
+    // Not the configured life: it may have been longer when the token was issued.
+    let until = now + BackboneConfiguration.longestTokenLife
+    switch try revoked() {
+    case .token(let id):
+      try await store.revoke(token: id, until: until)
+      print("token \(id) is revoked")
+    case .peer(let peer):
+      // Tokens carry whole seconds: one issued in this second has to go too.
+      try await store.revoke(tokensOf: peer, before: now + .seconds(1), until: until)
+      print("all tokens that \(peer) has now are revoked")
+    }
+  }
+
+  /// The id in a token, or the id itself; no signature is checked, for an unknown id harms nobody.
+  private static func tokenID(of text: String) -> String? {
+    struct Claims: Decodable { let jti: String }
+    var id = text
+    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+    if parts.count == 3 {
+      let standard = parts[1].replacing("-", with: "+").replacing("_", with: "/")
+      let padding = String(repeating: "=", count: (4 - standard.count % 4) % 4)
+      guard let json = Data(base64Encoded: standard + padding),
+        let claims = try? JSONDecoder().decode(Claims.self, from: json)
+      else { return nil }
+      id = claims.jti
+    }
+    return id.utf8.count == 32 && [UInt8](hex: id) != nil ? id.lowercased() : nil
   }
 }
 
@@ -60,20 +108,25 @@ struct RotateKeyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rotate-key",
     abstract: "Sign tokens with a new key from the next start on.",
-    discussion: "The key before it goes on verifying. Copy region-keys.json to the region's other backbones.")
+    discussion: """
+      The key before it goes on verifying, so that tokens count until they expire.
+      Copy region-keys.json to the region's other backbones.
+      """)
 
   @OptionGroup var file: ConfigurationOption
 
   func run() throws {
-    try StateDirectory(path: try file.load().stateDirectory).rotateTokenKey()
+    let directory = try file.load().stateDirectory
+    let droppedOne = try StateDirectory(path: directory).rotateTokenKey()
+    print("a new token key is in \(directory)/region-keys.json: restart the backbone to use it")
+    if droppedOne { print("the key before the last is dropped: nodes with its tokens log in again") }
   }
 }
 
-extension ConfigurationOption {
-  /// The store that the configured backbone uses, also while it runs.
-  func store() throws -> SQLiteStore {
-    let configuration = try load()
-    let state = try StateDirectory(path: configuration.stateDirectory)
-    return try SQLiteStore(file: state.registryFile, bounds: configuration.bounds)
+extension BackboneConfiguration {
+  /// The store that this backbone uses, also while it runs.
+  func openStore() throws -> SQLiteStore {
+    let state = try StateDirectory(path: stateDirectory)
+    return try SQLiteStore(file: state.registryFile, bounds: bounds)
   }
 }

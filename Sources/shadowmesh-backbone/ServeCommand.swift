@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import MeshCrypto
 import Metrics
+import NIOCore
 import Observability
 import ServiceLifecycle
 import UnixSignals
@@ -20,12 +21,14 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try file.load()
+    do { try configuration.checkTLSFiles() } catch { throw Program.refusal("\(error)") }
     if checkConfig {
-      print("\(file.config): good")
+      print("\(file.path): good")
       return
     }
     let state = try StateDirectory(path: configuration.stateDirectory)
     let identity = try state.identity()
+    try state.lock()
     let store = try SQLiteStore(file: state.registryFile, bounds: configuration.bounds)
     let logger = Program.logger(level: configuration.logLevel)
     logger.notice("starting", metadata: ["backbone_key": "\(identity.keyHash)"])
@@ -37,13 +40,19 @@ struct ServeCommand: AsyncParsableCommand {
 
 /// `--config FILE`, for every command that needs the backbone's state.
 struct ConfigurationOption: ParsableArguments {
-  @Option(help: "The configuration file.")
-  var config: String
+  @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+  var config: String?
+
+  var path: String { config ?? "" }
+
+  func validate() throws {
+    guard config != nil else {
+      throw ValidationError("--config FILE is missing; to try things out, `dev` needs none")
+    }
+  }
 
   func load() throws -> BackboneConfiguration {
-    do { return try BackboneConfiguration(path: config) } catch {
-      throw ValidationError("\(error)")
-    }
+    do { return try BackboneConfiguration(path: path) } catch { throw Program.refusal("\(error)") }
   }
 }
 
@@ -69,8 +78,18 @@ enum Program {
     var group = ServiceGroupConfiguration(
       services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     group.maximumGracefulShutdownDuration = .seconds(10)
-    try await ServiceGroup(configuration: group).run()
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch let error as IOError {
+      throw ListenFailure(listeners: listeners, code: error.errnoCode)
+    }
     logger.notice("stopped")
+  }
+
+  /// Says what is wrong with the configuration, without the usage that doesn't help there.
+  static func refusal(_ reason: String) -> ExitCode {
+    FileHandle.standardError.write(Data("Error: \(reason)\n".utf8))
+    return .validationFailure
   }
 
   /// Prints at once, also into a pipe.

@@ -1,4 +1,4 @@
-"""What isn't proper HTTP, byte by byte: an answer where HTTP allows one, then a clean close; nothing left behind."""
+"""What isn't proper HTTP, byte by byte: an answer where HTTP allows one, a clean close, and no leaks."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def test_requests_ahead_of_garbage_are_answered_first(running):
 
 def test_a_head_request_is_refused_without_a_body(running):
     with connect(running) as connection:
-        connection.sendall(b"HEAD /health HTTP/1.1\r\n" + HOST + b"\r\n" + HEALTH + b"Connection: close\r\n\r\n")
+        head = b"HEAD /health HTTP/1.1\r\n" + HOST + b"\r\n"
+        connection.sendall(head + HEALTH + b"Connection: close\r\n\r\n")
         first, _, rest = until_closed(connection).partition(b"\r\n\r\n")
     assert b" 405 " in first and rest.startswith(b"HTTP/1.1 200 OK")
 

@@ -12,6 +12,10 @@ public struct BackboneConfiguration: Sendable {
   public let stateDirectory: String
   public let logLevel: LogLevel
   public let bounds: SQLiteStore.Bounds
+  /// The longest that a token may be made to count.
+  public static let longestTokenLife = Duration.seconds(7 * 86_400)
+  /// For errors that come up later.
+  let source: ConfigurationFile
 
   /// The levels of swift-log, by their names there.
   public enum LogLevel: String, CaseIterable, Sendable {
@@ -42,7 +46,7 @@ public struct BackboneConfiguration: Sendable {
     bounds.records = try file.integer("maximum_records", in: 1...100_000_000) ?? bounds.records
     self.bounds = bounds
     let admission = try Self.admission(in: &file)
-    let life = try file.duration("token_life", in: .seconds(60)...(.seconds(7 * 86_400)))
+    let life = try file.duration("token_life", in: .seconds(60)...Self.longestTokenLife)
     var limits = BackboneSettings.Limits()
     limits.loginsPerMinute =
       try file.integer("limits.logins_per_minute", in: 1...1_000_000) ?? limits.loginsPerMinute
@@ -52,6 +56,7 @@ public struct BackboneConfiguration: Sendable {
       region: region, origins: origins, admission: admission, tokenLife: life ?? .seconds(86_400),
       nodes: try Self.nodes(in: &file), limits: limits)
     try file.finish()
+    source = file
   }
 
   private static func region(_ key: String, in file: inout ConfigurationFile) throws(ConfigurationError)

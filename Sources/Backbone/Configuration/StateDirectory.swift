@@ -30,6 +30,30 @@ public struct StateDirectory: Sendable {
   /// The database.
   public var registryFile: String { path + "/registry.sqlite" }
 
+  /// Takes the directory for a backbone that serves, until the process ends; refuses when another has it.
+  ///
+  /// The lock is the kernel's, on the key file: it needs no file of its own and goes with the process, however
+  /// that ends. Commands that only use the database don't take it.
+  public func lock() throws(StateFileError) {
+    let file = path + "/identity.key"
+    let descriptor = unsafe open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { throw StateFileError(path: file, problem: Self.reason("locked", errno)) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let code = errno
+      close(descriptor)
+      guard code == EWOULDBLOCK else {
+        throw StateFileError(path: file, problem: Self.reason("locked", code))
+      }
+      throw StateFileError(
+        path: path,
+        problem: "another shadowmesh-backbone uses it: stop that one, or give this one its own directory")
+    }
+  }
+
+  private static func reason(_ action: String, _ code: Int32) -> String {
+    unsafe "cannot be \(action): \(String(cString: strerror(code)))"
+  }
+
   /// The backbone's identity: made at the first start, never overwritten.
   public func identity() throws -> IdentityKey {
     let file = path + "/identity.key"
@@ -63,16 +87,21 @@ public struct StateDirectory: Sendable {
   }
 
   /// Puts a new token key in front; the one before keeps verifying. Takes effect at the next start.
-  public func rotateTokenKey() throws {
+  ///
+  /// - Returns: whether an older key was dropped for it, so that its tokens no longer count.
+  @discardableResult
+  public func rotateTokenKey() throws -> Bool {
     let file = path + "/region-keys.json"
-    let rotated = try regionKeys().rotated()
+    let keys = try regionKeys()
+    let rotated = keys.rotated()
     let fresh = file + ".new"
     try? FileManager.default.removeItem(atPath: fresh)
     try Self.create(fresh, try rotated.encoded)
     // rename(2) replaces in one step; FileManager has nothing on Linux that does.
     guard unsafe rename(fresh, file) == 0 else {
-      throw StateFileError(path: file, problem: "cannot be replaced")
+      throw StateFileError(path: file, problem: Self.reason("replaced", errno))
     }
+    return keys.tokenKeys.count == RegionKeys.maximumTokenKeys
   }
 
   /// `nil` when there is no such file; refuses one that others may read.

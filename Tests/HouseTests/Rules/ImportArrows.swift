@@ -47,7 +47,7 @@ enum ImportArrows {
     ],
     "shadowmesh-backbone": [
       "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "Logging", "Metrics",
-      "ArgumentParser", "ServiceLifecycle", "UnixSignals",
+      "ArgumentParser", "ServiceLifecycle", "UnixSignals", "NIOCore",
     ],
   ]
 
