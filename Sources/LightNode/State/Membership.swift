@@ -167,8 +167,8 @@ actor Membership {
   /// Tries again what the disk refused; what waits for no more than its turn goes on waiting.
   func retryPutOff() { if hasRefusedWrite { savePutOff() } }
 
-  /// For what has happened already, whatever the disk says: it holds in memory, and is written as soon as that
-  /// works.
+  /// For what has happened already, whatever the disk says: it holds in memory, and is written as soon as
+  /// that works.
   private func saveOrPutOff() {
     hasUnsavedPeers = true
     savePutOff()
