@@ -32,7 +32,7 @@ public struct StateDirectory: Sendable {
 
   /// Takes the directory for a backbone that serves, until the process ends; refuses when another has it.
   ///
-  /// The lock is the kernel's, on the key file: it needs no file of its own and goes with the process, however
+  /// The lock is the kernel's, on the key file: it needs no file and goes with the process, however
   /// that ends. Commands that only use the database don't take it.
   public func lock() throws(StateFileError) {
     let file = path + "/identity.key"

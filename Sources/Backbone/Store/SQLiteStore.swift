@@ -24,7 +24,7 @@ public final class SQLiteStore: Sendable {
 
   /// Opens or makes the file; throws ``StoreFailure``, also for a file that isn't an intact database.
   public convenience init(file: String, bounds: Bounds = Bounds()) throws {
-    // SQLite gives the files beside it the database's own mode, so that has to be right from the first moment.
+    // SQLite gives the files beside it the database's own mode, so it has to be right from the first moment.
     let descriptor = unsafe open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     if descriptor >= 0 { close(descriptor) }
     var configuration = GRDB.Configuration()
