@@ -67,6 +67,40 @@ struct PacketFilterTests {
     #expect(judge(&filter, error, .repliesOnly) == nil)
   }
 
+  @Test("an ICMPv6 error of one peer about a conversation with another, or of another's, is not let in")
+  func foreignErrors() throws {
+    var filter = filter
+    let third = try IdentityKey().keyHash.peerID
+    for about in [
+      Packet.udp(from: Packet.address(own), to: Packet.address(third)),
+      Packet.udp(from: Packet.address(third), to: Packet.address(peer)),
+    ] {
+      // Both flows exist, as far as their ports go.
+      for target in [third, peer] {
+        _ = filter.outgoing(
+          Packet.udp(from: Packet.address(own), to: Packet.address(target)).span, now: start)
+      }
+      let error = Packet.ip(
+        from: Packet.address(peer), to: Packet.address(own), nextHeader: 58,
+        [1, 0, 0, 0, 0, 0, 0, 0] + about.prefix(60))
+      #expect(judge(&filter, error, .repliesOnly) == .notAllowed)
+    }
+  }
+
+  @Test("protocols that nothing was said about stay out, and an answered ping opens nothing")
+  func otherProtocols() {
+    var filter = filter
+    let sctp = Packet.ip(
+      from: Packet.address(peer), to: Packet.address(own), nextHeader: 132,
+      [UInt8](repeating: 0, count: 20))
+    let all = InboundPermission(allowsPing: true, tcpPorts: [22], udpPorts: [53])
+    #expect(judge(&filter, sctp, all) == .notAllowed)
+    let answer = Packet.echo(from: Packet.address(own), to: Packet.address(peer), isRequest: false)
+    _ = filter.outgoing(answer.span, now: start)
+    let back = Packet.echo(from: Packet.address(peer), to: Packet.address(own), isRequest: false)
+    #expect(judge(&filter, back, .repliesOnly) == .notAllowed)
+  }
+
   @Test("a conversation ends when it has been idle, and replies are strangers again")
   func idleFlows() {
     var filter = filter
