@@ -176,12 +176,16 @@ static uint64_t datagrams(const clinux_run *run) {
   return run->segment == 0 ? 1 : (run->count + run->segment - 1) / run->segment;
 }
 
-static void count_failure(clinux_send_counts *counts, int error, uint64_t amount) {
+static void count_failure(
+  clinux_send_counts *counts, int error, uint64_t amount, const clinux_endpoint *to) {
   switch (error) {
     case EAGAIN:
     case ENOBUFS:
     case ENOMEM: counts->buffer_full += amount; break;
-    case EMSGSIZE: counts->too_big += amount; break;
+    case EMSGSIZE:
+      counts->too_big += amount;
+      counts->too_big_to = *to;
+      break;
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
@@ -202,7 +206,7 @@ static void send_each(int descriptor, const clinux_run *run, clinux_send_counts 
                     (const struct sockaddr *)&address, sizeof address);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-      count_failure(counts, errno, 1);
+      count_failure(counts, errno, 1, &run->to);
     } else {
       counts->sent += 1;
       counts->sent_bytes += size;
@@ -262,7 +266,7 @@ void clinux_send(
       if (error == EIO || error == EOPNOTSUPP) sender->segmentation = false;
       send_each(descriptor, &runs[done], counts);
     } else {
-      count_failure(counts, error, datagrams(&runs[done]));
+      count_failure(counts, error, datagrams(&runs[done]), &runs[done].to);
     }
     done++;
   }

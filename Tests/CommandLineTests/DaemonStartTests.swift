@@ -95,6 +95,9 @@ struct DaemonStartTests {
     let passphrase = try place.write("correct horse\n", to: "passphrase")
     _ = try await place.shadowmesh("init", "--passphrase-file", passphrase)
     #expect(try await place.lightnode().complaint.contains("passphrase_file in the configuration"))
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: passphrase)
+    let open = try await place.lightnode("--passphrase-file", passphrase)
+    #expect(open.complaint.contains("others can read it: chmod 600 \(passphrase)"))
     let none = try await place.lightnode("--passphrase-file", place.path + "/none")
     #expect(none.complaint.contains("passphrase_file: \(place.path)/none cannot be used: No such file"))
   }

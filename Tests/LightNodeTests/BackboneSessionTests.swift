@@ -160,11 +160,16 @@ struct BackboneSessionTests {
 
   @Test func aClockAnHourOffIsNoticed() async throws {
     let told = Mutex(0)
-    await session.notifyClockOffset { told.withLock { $0 += 1 } }
+    await session.notifyClockOffset { offset, hasMoved in
+      #expect(offset == .seconds(3_600))
+      #expect(hasMoved)
+      told.withLock { $0 += 1 }
+    }
     backbone.state.withLock { $0.clockOffset = .seconds(3_600) }
     _ = await session.turn()
     #expect(await session.clockOffset == .seconds(3_600))
     #expect(told.withLock { $0 } == 1)
+    #expect(await session.wallNow == WallTime(secondsSinceEpoch: 1_003_600))
   }
 
   @Test("A backbone that refuses its own fresh tokens is left alone longer and longer")

@@ -1,8 +1,9 @@
-import LightNode
 import MeshCrypto
 import MeshWire
 import StrictConfiguration
 import Testing
+
+@testable import LightNode
 
 @Suite("Light node configuration")
 struct ConfigurationTests {
@@ -155,6 +156,30 @@ struct ConfigurationTests {
     #expect(changes.map(\.needsRestart) == [true, false])
     let taken = old.takingLiveKeys(from: new)
     #expect(taken.logLevel == .debug)
-    #expect(taken.mtu == 1_280)
+    #expect(taken.mtu == .fixed(1_280))
+  }
+
+  @Test("The MTU follows the paths unless a number is given")
+  func mtu() throws {
+    #expect(try load("").mtu == .auto)
+    #expect(try load("mtu: auto").mtu == .auto)
+    #expect(try load("mtu: 2400").mtu == .fixed(2_400))
+    #expect(try refusal("mtu: more")?.problem.contains("auto, or a whole number from 1280 to 2400") == true)
+  }
+
+  @Test("A reload takes no live key over that does not go with those that need a restart")
+  func reloadIsHeldToTheRules() throws {
+    let old = try load("service_type: private")
+    let offer = try load("service_type: public\nrelay_offer_mbps: 100")
+    let loopback = try load("permit_loopback: true\nendpoints: [\"127.0.0.1:99\"]")
+    for new in [offer, loopback] {
+      let live = LiveConfiguration(old)
+      #expect(throws: ConfigurationError.self) { try live.take(new) }
+      #expect(live.current == old)
+    }
+    let live = LiveConfiguration(offer)
+    #expect(
+      try live.take(load("service_type: public\nrelay_offer_mbps: 50")).map(\.key) == ["relay_offer_mbps"])
+    #expect(live.current.relayOfferMbps == 50)
   }
 }

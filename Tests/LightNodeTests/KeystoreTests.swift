@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import LightNode
 import MeshCrypto
 import MeshWire
@@ -157,5 +158,34 @@ struct KeystoreTests {
       try store.open(passphrase: nil)
     }
     #expect(try Data(contentsOf: URL(filePath: store.path)) == half)
+  }
+
+  @Test("A key that belongs to another user is refused")
+  func foreignKey() throws {
+    let folder = try TemporaryFolder()
+    let store = Keystore(directory: folder.path)
+    try store.create(KeyFile(plain: IdentityKey()))
+    guard geteuid() == 0 else { return }
+    // Another user's file in our own directory.
+    #expect(chown(store.path, 4_242, 4_242) == 0)
+    let failure = #expect(throws: Keystore.Failure.self) { try store.read() }
+    #expect(failure?.description.contains("belongs to another user") == true)
+  }
+
+  @Test("The PeerID's file is no way to elsewhere: a link in its place is not followed")
+  func peerIDFileIsNoLink() throws {
+    let folder = try TemporaryFolder()
+    let victim = try folder.write("secret", to: "victim")
+    try folder.setMode(0o600, of: victim)
+    let path = folder.path + "/peer_id.txt"
+    try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: victim)
+    let peerID = try IdentityKey().keyHash.peerID
+    PeerIDFile.writeIfPossible(peerID, to: path)
+    #expect(try folder.mode(of: victim) == 0o600)
+    #expect(try String(contentsOfFile: victim, encoding: .utf8) == "secret")
+    try FileManager.default.removeItem(atPath: path)
+    PeerIDFile.writeIfPossible(peerID, to: path)
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == "\(peerID)\n")
+    #expect(try folder.mode(of: path) == 0o644)
   }
 }

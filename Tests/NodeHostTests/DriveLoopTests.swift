@@ -18,12 +18,13 @@ struct LoopBench {
   let metrics = TestMetrics()
 
   init(
+    socket given: UDPSocket? = nil,
     perform: @escaping @Sendable (CryptoJob) -> CryptoResult = { _ in .verified(true) },
     prepare: @escaping @Sendable (inout RecordingCore, Instant) -> Void = { _, _ in }
   ) throws {
     device = try PairedDevice()
     peer = try UDPSocket(port: 0, address: .v6(1))
-    let socket = try UDPSocket(port: 0, address: .v6(1))
+    let socket = try given ?? UDPSocket(port: 0, address: .v6(1))
     port = socket.local.port
     let target = peer.local
     loop = try DriveLoop(socket: socket, device: device, metrics: metrics, perform: perform) { now, _, seed in
@@ -227,6 +228,57 @@ struct DriveLoopTests {
     var reasons: [String] = []
     for await case .event(.peerLost(_, let reason)) in bench.loop.notices { reasons.append(reason) }
     #expect(reasons == (0..<DriveLoop<RecordingCore>.noticeLimit).map(String.init))
+  }
+
+  @Test("a datagram that is larger than its path is told to the core, with the endpoint")
+  func pathRefused() async throws {
+    let bench = try LoopBench()
+    let peer = bench.peer.local
+    try await bench.running {
+      try await bench.loop.perform { core, _, _ in
+        core.actions.append(.send(Array(repeating: 0, count: 66_000), to: peer))
+      }
+      var calls: [RecordingCore.Call] = []
+      while !calls.contains(.pathRefused(peer)) {
+        calls = try await bench.loop.perform { core, _, _ in core.calls }
+      }
+    }
+    let drops = try bench.metrics.expectCounter("shadowmesh.drops", [("reason", "datagram_too_big")])
+    #expect(drops.totalValue == 1)
+  }
+
+  @Test(
+    "what the socket does not take at once is dropped, and shows in the metrics as send_buffer_full",
+    .enabled(if: mayMakeDevices, needsDevices))
+  func sendBufferFull() async throws {
+    // Nobody answers for 192.0.2.2: what is sent there waits for its link address, in the send buffer.
+    let choked = inNetworkNamespace { () -> UDPSocket? in
+      let commands = [
+        "ip link add near type veth peer name far", "ip address add 192.0.2.1/24 dev near",
+        "ip link set far up", "ip link set near up",
+      ]
+      guard system(commands.joined(separator: " && ")) == 0, let socket = try? UDPSocket(port: 0) else {
+        return nil
+      }
+      var size: Int32 = 1
+      setsockopt(socket.descriptor.number, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+      return socket
+    }
+    let bench = try LoopBench(socket: try #require(choked ?? nil))
+    let nobody = Endpoint(.v4(0xc000_0202), port: 9)
+    let total: Int64 = 40
+    try await bench.running {
+      for _ in 0..<total {
+        try await bench.loop.perform { core, _, _ in
+          core.actions.append(.send(Array(repeating: 0, count: 1_000), to: nobody))
+        }
+      }
+    }
+    let drops = try bench.metrics.expectCounter("shadowmesh.drops", [("reason", "send_buffer_full")])
+    let sent = try bench.metrics.expectCounter("shadowmesh.datagrams", [("direction", "out")])
+    #expect(drops.totalValue > 0)
+    #expect(sent.totalValue > 0)
+    #expect(drops.totalValue + sent.totalValue == total)
   }
 
   @Test("stopping ends the run, closes device and port, and refuses commands from then on")

@@ -10,6 +10,7 @@ struct RecordingCore: NodeCore {
     case received(count: Int, Endpoint)
     case sent(count: Int)
     case advanced
+    case pathRefused(Endpoint)
     case completed(UInt64, failed: Bool)
   }
 
@@ -53,6 +54,8 @@ struct RecordingCore: NodeCore {
     default: return .datagram(count: size, to: peer)
     }
   }
+
+  mutating func pathRefused(to endpoint: Endpoint, now: Instant) { calls.append(.pathRefused(endpoint)) }
 
   mutating func advance(to now: Instant, wall: WallTime) {
     calls.append(.advanced)

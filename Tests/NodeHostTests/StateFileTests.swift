@@ -149,6 +149,21 @@ struct StateFileTests {
     #expect(try reason { _ = try file.read() } == .foreignOwner)
   }
 
+  @Test(
+    "root makes a file for the owner of its directory, and reads that owner's secrets there",
+    .enabled(if: geteuid() == 0, needsRoot))
+  func directoryOwner() throws {
+    #expect(chown(scratch.path, 4_242, 4_243) == 0)
+    let file = StateFile(path: path, sizeLimit: 100, isSecret: true)
+    try file.createForDirectoryOwner([1])
+    var status = stat()
+    #expect(lstat(path, &status) == 0)
+    #expect(status.st_uid == 4_242 && status.st_gid == 4_243 && status.st_mode & 0o7777 == 0o600)
+    #expect(try file.read() == [1])
+    #expect(chown(path, 5_555, 5_555) == 0)
+    #expect(try reason { _ = try file.read() } == .foreignOwner)
+  }
+
   @Test("reading and writing stop at the size limit")
   func sizeLimit() throws {
     try plant("state", Array(repeating: 0, count: 101))

@@ -67,6 +67,8 @@ typedef struct {
   uint64_t too_big;
   uint64_t unreachable;
   uint64_t failed;
+  /// Where the last datagram that was too big was to go.
+  clinux_endpoint too_big_to;
 } clinux_send_counts;
 
 typedef struct clinux_sender clinux_sender;

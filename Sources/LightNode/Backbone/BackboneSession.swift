@@ -61,8 +61,8 @@ actor BackboneSession {
   private(set) var report: BackboneReport
   /// How far the backbone's clock is ahead of ours; zero before the first login.
   private(set) var clockOffset: Duration = .zero
-  /// Called after a login that found the clocks further apart than before.
-  private var onClockOffset: (@Sendable () async -> Void)?
+  /// Called after each login; `hasMoved` when the clocks are further apart, or closer, than before.
+  private var onClockOffset: (@Sendable (_ offset: Duration, _ hasMoved: Bool) async -> Void)?
 
   init(
     url: String?, connection: (any BackboneConnection)?, identity: IdentityKey, logger: Logger,
@@ -79,7 +79,10 @@ actor BackboneSession {
     report = BackboneReport(url: url ?? "", state: url == nil ? .none : .connecting)
   }
 
-  func notifyClockOffset(_ body: @escaping @Sendable () async -> Void) { onClockOffset = body }
+  func notifyClockOffset(_ body: @escaping @Sendable (Duration, Bool) async -> Void) { onClockOffset = body }
+
+  /// This machine's time, corrected by what the backbone's clock shows.
+  var wallNow: WallTime { wall() + clockOffset }
 
   /// Whether the backbone has this very record.
   func hasPublished(_ sequence: SequenceNumber) -> Bool { publishedSequence == sequence }
@@ -195,8 +198,8 @@ actor BackboneSession {
       logger.warning(
         "the backbone's clock differs from this machine's: records go by the backbone's",
         metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
-      await onClockOffset?()
     }
+    await onClockOffset?(clockOffset, moved.magnitude >= .seconds(60))
   }
 
   private func publishIfNeeded() async throws {

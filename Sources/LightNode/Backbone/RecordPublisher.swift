@@ -98,7 +98,7 @@ actor RecordPublisher {
   /// The number is on the disk before anybody sees a record that has it.
   private func sign(_ what: OwnRecord) async throws -> PeerRecord {
     let last = lastSequence ?? readSequence()
-    let now = WallClock.now + (await session.clockOffset)
+    let now = await session.wallNow
     let sequence = OwnRecord.nextSequence(after: last, now: now)
     try folder.writeSequence(sequence.value)
     lastSequence = sequence.value

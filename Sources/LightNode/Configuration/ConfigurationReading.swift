@@ -89,7 +89,10 @@ extension LightNodeConfiguration {
         "tun_name", expected: "an interface name: 1 to 15 of letters, digits, _, - and .",
         parse: Self.interfaceName)
       ?? tunName
-    mtu = try file.integer("mtu", in: 1_280...2_400) ?? mtu
+    mtu =
+      try file.value(
+        "mtu", expected: "auto, or a whole number from \(MTU.range.lowerBound) to \(MTU.range.upperBound)",
+        parse: { MTU($0) }) ?? mtu
     controlSocket =
       try file.value("control_socket", expected: "an absolute path of at most 107 bytes") {
         $0.hasPrefix("/") && $0.utf8.count <= 107 && !$0.contains("\0") ? $0 : nil
@@ -108,10 +111,20 @@ extension LightNodeConfiguration {
     passphraseFile = try file.path("passphrase_file") ?? passphraseFile
   }
 
-  private func check(_ sources: [ConfigurationFile]) throws(ConfigurationError) {
+  /// Holds live keys that were taken over against the keys that go on as they were.
+  func checkRunning() throws(ConfigurationError) {
+    try check([], name: "with the keys that need a restart as they are")
+    for endpoint in endpoints where Self.endpoint("\(endpoint)", permitsLoopback: permitLoopback) == nil {
+      throw ConfigurationError(
+        file: "with the keys that need a restart as they are", line: nil, key: "endpoints",
+        problem: "\(endpoint) is not an address that others can dial")
+    }
+  }
+
+  private func check(_ sources: [ConfigurationFile], name: String = "defaults") throws(ConfigurationError) {
     func refusal(_ key: String, _ problem: String) -> ConfigurationError {
       sources.last { $0.contains(key) }?.refusal(key, problem)
-        ?? ConfigurationError(file: "defaults", line: nil, key: key, problem: problem)
+        ?? ConfigurationError(file: name, line: nil, key: key, problem: problem)
     }
     if let backboneURL, let address = BackboneAddress(backboneURL), !address.isTLS, !address.isLoopback,
       !allowPlainHTTP

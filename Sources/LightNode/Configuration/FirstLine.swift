@@ -15,19 +15,22 @@ enum FirstLine {
     var description: String { "\(key): \(path) cannot be used: \(reason)" }
   }
 
-  /// The line without its end. Throws ``Failure`` when there is no file, or nothing on its first line.
-  static func read(_ path: String, for key: String) throws -> String {
-    if let reason = obstacle(to: path) { throw Failure(key: key, path: path, reason: reason) }
+  /// The line without its end, as bytes. Throws ``Failure`` when there is no file, others can read it, or
+  /// when its first line is empty.
+  static func read(_ path: String, for key: String) throws -> [UInt8] {
+    if let reason = obstacle(to: path, isSecret: true) {
+      throw Failure(key: key, path: path, reason: reason)
+    }
     let handle = FileHandle(forReadingAtPath: path)
     defer { try? handle?.close() }
     let bytes = try handle?.read(upToCount: limit) ?? Data()
-    let line = String(decoding: bytes.prefix { $0 != 10 && $0 != 13 }, as: UTF8.self)
+    let line = Array(bytes.prefix { $0 != 10 && $0 != 13 })
     guard !line.isEmpty else { throw Failure(key: key, path: path, reason: "its first line is empty") }
     return line
   }
 
-  /// Why a file cannot be read, in the system's words; `nil` when it can.
-  static func obstacle(to path: String) -> String? {
+  /// Why a file cannot be read, in the system's words, or is not fit for a secret; `nil` when it can.
+  static func obstacle(to path: String, isSecret: Bool) -> String? {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return SystemError(code: errno).description }
     defer { close(descriptor) }
@@ -35,6 +38,7 @@ enum FirstLine {
     guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
       return SystemError(code: EISDIR).description
     }
+    if isSecret, status.st_mode & 0o077 != 0 { return "others can read it: chmod 600 \(path)" }
     return nil
   }
 }
@@ -48,11 +52,13 @@ extension LightNodeConfiguration {
         "backbone_key is missing: there is no login without it; the backbone prints it as it starts")
     }
     let files = [
-      ("backbone_ca_file", backboneCAFile), ("backbone_invite_file", backboneInviteFile),
-      ("passphrase_file", passphraseFile),
+      ("backbone_ca_file", backboneCAFile, false), ("backbone_invite_file", backboneInviteFile, true),
+      ("passphrase_file", passphraseFile, true),
     ]
-    for case (let key, let path?) in files {
-      if let reason = FirstLine.obstacle(to: path) { remarks.append("\(key): \(path): \(reason)") }
+    for case (let key, let path?, let isSecret) in files {
+      if let reason = FirstLine.obstacle(to: path, isSecret: isSecret) {
+        remarks.append("\(key): \(path): \(reason)")
+      }
     }
     return remarks
   }

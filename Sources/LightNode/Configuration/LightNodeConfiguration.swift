@@ -1,5 +1,6 @@
 import ControlAPI
 public import MeshCrypto
+import MeshNode
 public import MeshWire
 
 /// What `shadowmesh-lightnode` runs with: the seed's five keys, and ours beside them, all with sane defaults.
@@ -21,6 +22,35 @@ public struct LightNodeConfiguration: Hashable, Sendable {
     case address(Endpoint)
   }
 
+  /// Bytes of the largest packet that the TUN device takes.
+  public enum MTU: Hashable, Sendable, CustomStringConvertible {
+    /// 1,280, and more while the paths of all peers carry more whole.
+    case auto
+    case fixed(Int)
+
+    /// 2,400 bytes travel in two datagrams of any path that carries 1,232.
+    static let range = MeshNode.minimumMTU...2_400
+
+    /// `auto`, or a number of ``range``.
+    init?(_ text: String) {
+      guard text != "auto" else {
+        self = .auto
+        return
+      }
+      guard text.utf8.allSatisfy({ (48...57).contains($0) }), let bytes = Int(text),
+        Self.range.contains(bytes)
+      else { return nil }
+      self = .fixed(bytes)
+    }
+
+    public var description: String {
+      switch self {
+      case .auto: "auto"
+      case .fixed(let bytes): "\(bytes)"
+      }
+    }
+  }
+
   public var mode = Mode.lightnode
   /// Where the PeerID is written for other programs; `peer_id.txt` in the state directory unless given.
   public var peerIDFile = "/var/lib/shadowmesh/peer_id.txt"
@@ -36,11 +66,11 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var endpoints: [Endpoint] = []
   /// Pins the backbone's identity.
   public var backboneKey: KeyHash?
-  /// PEM certificates that the backbone's TLS chain must end in, in place of the system's.
+  /// PEM certificates that the backbone's TLS chain may end in, besides the system's.
   public var backboneCAFile: String?
   public var allowPlainHTTP = false
   public var tunName = "shadowmesh0"
-  public var mtu = 1_280
+  public var mtu = MTU.auto
   public var controlSocket = ControlClient.defaultSocketPath
   public var controlGroup = "shadowmesh"
   public var metricsListener = MetricsListener.address(

@@ -21,6 +21,7 @@ struct ControlDesk: Sendable {
   let session: BackboneSession
   let publisher: RecordPublisher
   let reader: NoticeReader
+  let mtu: DeviceMTU
   let logger: Logger
 
   /// Hands one line after the other to `emit`; `true` with a line that another follows. Throws
@@ -53,7 +54,7 @@ struct ControlDesk: Sendable {
       version: Release.version, peerID: identity.peerID.description, keyHash: identity.description,
       address: OverlayAddress(of: identity.peerID).description, region: configuration.region.name,
       serviceType: configuration.serviceType.rawValue, tunName: configuration.tunName,
-      mtu: configuration.mtu, listenPort: listenPort,
+      mtu: mtu.current, listenPort: listenPort,
       uptime: UInt64((ContinuousClock.now - started).components.seconds),
       backbone: await session.report, record: await publisher.report(),
       peers: await membership.entries.count,

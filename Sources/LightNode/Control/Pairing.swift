@@ -18,7 +18,7 @@ extension ControlDesk {
     try Self.check(allow)
     var random = SystemRandomNumberGenerator()
     let secret = (0..<InviteLine.secretSize).map { _ in UInt8.random(in: .min ... .max, using: &random) }
-    let now = WallClock.now
+    let now = await session.wallNow
     let expiry = WallTime(secondsSinceEpoch: now.secondsSinceEpoch + expires)
     try await membership.invite(
       secretHash: InviteLine.hash(ofSecret: secret), name: name, allow: allow, expires: expiry, now: now)
@@ -33,7 +33,7 @@ extension ControlDesk {
 
   func join(_ text: String, name: PeerName?, allow: [PortRule]) async throws -> JoinReport {
     let line = try Self.read(text)
-    guard line.expiry > WallClock.now else {
+    guard line.expiry > (await session.wallNow) else {
       throw ControlFailure(
         .expired, "the invitation has expired", next: "ask for a new one (or check this machine's clock)")
     }

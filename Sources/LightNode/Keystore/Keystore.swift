@@ -55,30 +55,22 @@ public struct Keystore: Sendable {
   /// root, the file gets the directory's owner, so that the daemon's user can read it.
   public func create(_ key: KeyFile) throws(Failure) {
     do { try file.makeDirectory() } catch { throw failure(error) }
-    let folder = try checkDirectory()
-    do { try file.create(key.encoded) } catch { throw failure(error) }
-    guard geteuid() == 0, folder.owner != 0 else { return }
-    guard unsafe chown(path, folder.owner, folder.group) == 0 else {
-      throw .system(operation: "hand over", path: path, reason: unsafe String(cString: strerror(errno)))
-    }
+    try checkDirectory()
+    do { try file.createForDirectoryOwner(key.encoded) } catch { throw failure(error) }
   }
 
-  private var file: StateFile { StateFile(path: path, sizeLimit: 4_096) }
+  private var file: StateFile { StateFile(path: path, sizeLimit: 4_096, isSecret: true) }
 
-  @discardableResult
-  private func checkDirectory() throws(Failure) -> Attributes {
+  private func checkDirectory() throws(Failure) {
     let found = try attributes(of: directory)
     guard found.mode & 0o077 == 0 else {
       throw .readableByOthers(path: directory, mode: found.mode, mend: "chmod 700 \(directory)")
     }
-    return found
   }
 
   private struct Attributes {
     var isRegular: Bool
     var mode: UInt32
-    var owner: UInt32
-    var group: UInt32
   }
 
   /// Of the name itself: a link is not followed.
@@ -93,8 +85,7 @@ public struct Keystore: Sendable {
     }
     func number(_ key: FileAttributeKey) -> UInt32 { (found[key] as? NSNumber)?.uint32Value ?? 0 }
     return Attributes(
-      isRegular: found[.type] as? FileAttributeType == .typeRegular, mode: number(.posixPermissions),
-      owner: number(.ownerAccountID), group: number(.groupOwnerAccountID))
+      isRegular: found[.type] as? FileAttributeType == .typeRegular, mode: number(.posixPermissions))
   }
 
   private func failure(_ error: StateFileError) -> Failure {

@@ -54,9 +54,11 @@ public struct LightNodeDaemon: Sendable {
         "peer_id_file could not be written",
         metadata: ["path": "\(configuration.peerIDFile)", "reason": "\(error)"])
     }
-    let (loop, port) = try openLoop(configuration, identity, state)
+    let (loop, device, port) = try openLoop(configuration, identity, state)
+    let mtu = DeviceMTU(configuration.mtu, logger: logger) { try device.set(mtu: UInt32($0)) }
     let parts = try Parts(
       configuration: self.configuration, identity: identity, folder: folder, state: state, loop: loop,
+      mtu: mtu,
       listenPort: port, logger: logger)
     await parts.connect()
     try await serve(parts) {
@@ -109,7 +111,7 @@ public struct LightNodeDaemon: Sendable {
         try FirstLine.read($0, for: "passphrase_file")
       }
       return try Keystore(directory: configuration.stateDirectory).open(
-        passphrase: passphrase.map { Array($0.utf8) })
+        passphrase: passphrase)
     } catch let failure as Keystore.Failure {
       let next =
         if case .unreadable(_, .passphraseNeeded) = failure {
@@ -144,12 +146,12 @@ public struct LightNodeDaemon: Sendable {
 
   private func openLoop(
     _ configuration: LightNodeConfiguration, _ identity: IdentityKey, _ state: SavedState
-  ) throws -> (loop: NodeLoop, port: Int) {
+  ) throws -> (loop: NodeLoop, device: TunDevice, port: Int) {
     do {
       let socket = try UDPSocket(port: UInt16(configuration.listenPort))
       let device = try TunDevice(name: configuration.tunName)
       try device.configure(
-        address: OverlayAddress(of: identity.keyHash.peerID), mtu: UInt32(configuration.mtu))
+        address: OverlayAddress(of: identity.keyHash.peerID), mtu: UInt32(DeviceMTU.first(configuration.mtu)))
       let loop = try NodeLoop(
         configuration: NodeConfiguration(
           region: configuration.region, serviceType: configuration.meshServiceType,
@@ -165,7 +167,7 @@ public struct LightNodeDaemon: Sendable {
         }
         if let cache = state.cache { node.restore(cache, now: now) }
       }
-      return (loop, Int(socket.local.port))
+      return (loop, device, Int(socket.local.port))
     } catch { throw StartFailure(error) }
   }
 
@@ -173,7 +175,7 @@ public struct LightNodeDaemon: Sendable {
     for await _ in await UnixSignalsSequence(trapping: .sighup) {
       do {
         _ = try? ServiceNotification.reloading.send()
-        let changes = configuration.take(try reload())
+        let changes = try configuration.take(try reload())
         AdjustableLogHandler.setLevel(configuration.current.logLevel)
         if changes.isEmpty { logger.notice("configuration read again: nothing changed") }
         for change in changes {

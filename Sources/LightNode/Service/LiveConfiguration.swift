@@ -9,11 +9,14 @@ final class LiveConfiguration: Sendable {
 
   var current: LightNodeConfiguration { state.withLock { $0 } }
 
-  /// Takes over what can be taken over while running, and says what differs.
-  func take(_ new: LightNodeConfiguration) -> [ConfigurationChange] {
-    state.withLock { configuration in
+  /// Takes over what can be taken over while running, and says what differs. Throws `ConfigurationError` when
+  /// the new live keys do not go with the old others.
+  func take(_ new: LightNodeConfiguration) throws -> [ConfigurationChange] {
+    try state.withLock { configuration in
+      let merged = configuration.takingLiveKeys(from: new)
+      try merged.checkRunning()
       let changes = configuration.changes(to: new)
-      configuration = configuration.takingLiveKeys(from: new)
+      configuration = merged
       return changes
     }
   }

@@ -1,8 +1,10 @@
 import Hummingbird
+import HummingbirdCore
 import Logging
 import MeshNode
 import MeshWire
 import Metrics
+import NIOCore
 import NodeHost
 public import Observability
 import ServiceLifecycle
@@ -16,6 +18,11 @@ struct MetricsServer: Service, CustomStringConvertible {
   let logger: Logger
 
   var description: String { "metrics server" }
+
+  /// Connections at once, and how long one may say nothing: any user of the machine may connect, and must not
+  /// use up what the daemon needs.
+  static let clientLimit = 16
+  static let idleTime: TimeAmount = .seconds(10)
 
   /// Serves until the group shuts down.
   func run() async throws {
@@ -41,9 +48,10 @@ struct MetricsServer: Service, CustomStringConvertible {
         body: .init(byteBuffer: ByteBuffer(string: "{\"status\":\"ok\"}\n")))
     }
     return Application(
-      router: router,
+      router: router, server: .http1(configuration: .init(idleTimeout: Self.idleTime)),
       configuration: .init(
-        address: .hostname(address.address.description, port: Int(address.port)), serverName: nil),
+        address: .hostname(address.address.description, port: Int(address.port)), serverName: nil,
+        availableConnectionsDelegate: MaximumAvailableConnections(Self.clientLimit)),
       logger: logger)
   }
 }

@@ -18,10 +18,14 @@ final class NoticeReader: Sendable {
   private let loop: NodeLoop
   private let membership: Membership
   private let session: BackboneSession
+  private let mtu: DeviceMTU
   private let logger: Logger
   private let handshakes = Mutex<[PeerID: Duration]>([:])
 
-  init(loop: NodeLoop, membership: Membership, session: BackboneSession, logger: Logger) {
+  init(
+    loop: NodeLoop, membership: Membership, session: BackboneSession, mtu: DeviceMTU, logger: Logger
+  ) {
+    self.mtu = mtu
     self.loop = loop
     self.membership = membership
     self.session = session
@@ -54,7 +58,7 @@ final class NoticeReader: Sendable {
     case .pingFinished(let id, let outcome): pings.resolve(id, outcome)
     case .inviteAnswered(let peerID, let answer): invitations.resolve(peerID, answer)
     case .inviteRedeemed(let index, let publicKey, let endpoint):
-      await membership.redeemed(index: index, by: publicKey, at: endpoint, now: WallClock.now)
+      await membership.redeemed(index: index, by: publicKey, at: endpoint, now: session.wallNow)
     case .peerPinned(let peerID, let publicKey):
       await membership.pin(publicKey)
       logger.info("a peer's identity is pinned", metadata: ["peer.id": "\(peerID)"])
@@ -79,8 +83,7 @@ final class NoticeReader: Sendable {
       logger.critical(
         "another key came under a pinned PeerID and was refused",
         metadata: ["peer.id": "\(peerID)", "key.pinned": "\(pinned)", "key.seen": "\(seen)"])
-    case .overlayMTUChanged(let mtu):
-      logger.debug("the paths of all peers carry packets of another size", metadata: ["mtu": "\(mtu)"])
+    case .overlayMTUChanged(let bytes): mtu.follow(bytes)
     case .recordLearned(let record):
       logger.debug(
         "record learned",

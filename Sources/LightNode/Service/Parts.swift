@@ -23,7 +23,7 @@ struct Parts: Sendable {
 
   init(
     configuration live: LiveConfiguration, identity: IdentityKey, folder: StateFolder, state: SavedState,
-    loop: NodeLoop, listenPort: Int, logger: Logger
+    loop: NodeLoop, mtu: DeviceMTU, listenPort: Int, logger: Logger
   ) throws {
     let configuration = live.current
     self.loop = loop
@@ -37,11 +37,11 @@ struct Parts: Sendable {
     publisher = RecordPublisher(
       identity: identity, configuration: live, listenPort: listenPort, folder: folder,
       membership: membership, session: session, loop: loop, logger: logger)
-    reader = NoticeReader(loop: loop, membership: membership, session: session, logger: logger)
+    reader = NoticeReader(loop: loop, membership: membership, session: session, mtu: mtu, logger: logger)
     let desk = ControlDesk(
       identity: identity.keyHash, configuration: live, listenPort: listenPort,
       started: ContinuousClock.now, loop: loop, membership: membership, session: session,
-      publisher: publisher, reader: reader, logger: logger)
+      publisher: publisher, reader: reader, mtu: mtu, logger: logger)
     controlServer = ControlServer(
       socket: ControlSocket(
         path: configuration.controlSocket, group: configuration.controlGroup, logger: logger),
@@ -53,9 +53,9 @@ struct Parts: Sendable {
     guard let url = configuration.backboneURL else { return nil }
     do {
       let invite = try configuration.backboneInviteFile.map {
-        try FirstLine.read($0, for: "backbone_invite_file")
+        String(decoding: try FirstLine.read($0, for: "backbone_invite_file"), as: UTF8.self)
       }
-      if let path = configuration.backboneCAFile, let reason = FirstLine.obstacle(to: path) {
+      if let path = configuration.backboneCAFile, let reason = FirstLine.obstacle(to: path, isSecret: false) {
         throw FirstLine.Failure(key: "backbone_ca_file", path: path, reason: reason)
       }
       return try BackboneClient(
@@ -68,7 +68,10 @@ struct Parts: Sendable {
   /// Lets each part hear of what it must react to.
   func connect() async {
     await membership.notifyChange { [publisher] in publisher.look() }
-    await session.notifyClockOffset { [publisher] in await publisher.renew() }
+    await session.notifyClockOffset { [loop, publisher] offset, hasMoved in
+      try? await loop.perform { node, now, _ in node.setClockOffset(offset, now: now) }
+      if hasMoved { await publisher.renew() }
+    }
   }
 
   /// Runs until it is cancelled.

@@ -10,13 +10,17 @@ public struct StateFile: Sendable {
   /// A secret that others could read, or replace through its directory, is refused.
   public let isSecret: Bool
 
+  /// Of a new file; a secret has none but its owner's.
+  private let mode: mode_t
+
   private let directory: String
   private let name: String
   /// One fixed name, so that what a crash left behind is overwritten and never piles up.
   private var temporary: String { ".\(name).new" }
 
   /// Names a file; touches nothing.
-  public init(path: String, sizeLimit: Int, isSecret: Bool = false) {
+  public init(path: String, sizeLimit: Int, isSecret: Bool = false, mode: UInt32 = 0o600) {
+    self.mode = isSecret ? 0o600 : mode
     self.path = path
     self.sizeLimit = sizeLimit
     self.isSecret = isSecret
@@ -45,12 +49,25 @@ public struct StateFile: Sendable {
 
   /// Replaces the content: the new one is on the disk when this returns.
   public func write(_ bytes: [UInt8]) throws(StateFileError) {
-    try store(bytes, replacing: true)
+    try store(bytes, replacing: true, owner: nil)
   }
 
   /// Writes a file that does not exist yet, and throws ``StateFileError/Reason/exists`` when it does.
   public func create(_ bytes: [UInt8]) throws(StateFileError) {
-    try store(bytes, replacing: false)
+    try store(bytes, replacing: false, owner: nil)
+  }
+
+  /// Writes a file that does not exist yet, and gives it the owner of its directory, before it has its name:
+  /// for root, which makes files for a daemon's user.
+  public func createForDirectoryOwner(_ bytes: [UInt8]) throws(StateFileError) {
+    guard geteuid() == 0 else { return try create(bytes) }
+    guard let directory = try openDirectory() else { return }
+    defer { directory.close() }
+    var status = stat()
+    guard unsafe fstat(directory.number, &status) == 0 else {
+      throw failure(.system(.last, "inspect its directory"))
+    }
+    try store(bytes, replacing: false, owner: (status.st_uid, status.st_gid))
   }
 
   /// Removes the file; that it is not there is no error.
@@ -88,10 +105,21 @@ extension StateFile {
         throw failure(.system(.last, "inspect its directory"))
       }
       // Who may write there may put another key in the place of ours.
-      let isTrusted = status.st_uid == geteuid() || status.st_uid == 0
-      if status.st_mode & 0o022 != 0 || !isTrusted { throw failure(.directoryOpenToOthers) }
+      let isOurs = isTrusted(status.st_uid) || geteuid() == 0
+      if status.st_mode & 0o022 != 0 || !isOurs { throw failure(.directoryOpenToOthers) }
     }
     return descriptor
+  }
+
+  /// Ourselves, or root.
+  private func isTrusted(_ user: uid_t) -> Bool { user == geteuid() || user == 0 }
+
+  /// Root reads the files of the user to whom the directory belongs, and of nobody else there.
+  private func isOwnerOfDirectory(_ user: uid_t) throws(StateFileError) -> Bool {
+    guard geteuid() == 0, let directory = try openDirectory() else { return false }
+    defer { directory.close() }
+    var status = stat()
+    return unsafe fstat(directory.number, &status) == 0 && status.st_uid == user
   }
 
   private func check(_ file: Descriptor) throws(StateFileError) {
@@ -99,14 +127,17 @@ extension StateFile {
     guard unsafe fstat(file.number, &status) == 0 else { throw failure(.system(.last, "inspect it")) }
     guard status.st_mode & S_IFMT == S_IFREG else { throw failure(.notAFile) }
     if isSecret {
-      guard status.st_uid == geteuid() || status.st_uid == 0 else { throw failure(.foreignOwner) }
+      if !isTrusted(status.st_uid), try !isOwnerOfDirectory(status.st_uid) { throw failure(.foreignOwner) }
       guard status.st_mode & 0o077 == 0 else { throw failure(.openToOthers) }
     }
     guard status.st_size <= sizeLimit else { throw failure(.tooLarge(limit: sizeLimit)) }
   }
 
   private func content(of file: Descriptor) throws(StateFileError) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: sizeLimit + 1)
+    var status = stat()
+    guard unsafe fstat(file.number, &status) == 0 else { throw failure(.system(.last, "inspect it")) }
+    // One more than there is: a read that fills it means that the file grew.
+    var bytes = [UInt8](repeating: 0, count: min(Int(status.st_size), sizeLimit) + 1)
     var count = 0
     while count < bytes.count {
       let room = bytes.count - count
@@ -122,7 +153,9 @@ extension StateFile {
     throw failure(.tooLarge(limit: sizeLimit))
   }
 
-  private func store(_ bytes: [UInt8], replacing: Bool) throws(StateFileError) {
+  private typealias Owner = (user: uid_t, group: gid_t)
+
+  private func store(_ bytes: [UInt8], replacing: Bool, owner: Owner?) throws(StateFileError) {
     guard bytes.count <= sizeLimit else { throw failure(.tooLarge(limit: sizeLimit)) }
     guard let directory = try openDirectory() else { return }
     defer { directory.close() }
@@ -140,7 +173,7 @@ extension StateFile {
     }
     _ = unsafe unlinkat(directory.number, temporary, 0)
     do {
-      try fill(temporary, in: directory, with: bytes)
+      try fill(temporary, in: directory, with: bytes, owner: owner)
       try publish(in: directory, replacing: replacing)
     } catch {
       _ = unsafe unlinkat(directory.number, temporary, 0)
@@ -150,7 +183,7 @@ extension StateFile {
   }
 
   private func fill(
-    _ temporary: String, in directory: Descriptor, with bytes: [UInt8]
+    _ temporary: String, in directory: Descriptor, with bytes: [UInt8], owner: Owner?
   ) throws(StateFileError) {
     let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
     let number = unsafe openat(directory.number, temporary, flags, 0o600)
@@ -158,7 +191,9 @@ extension StateFile {
     let file = Descriptor(number)
     defer { file.close() }
     // Whatever the umask of the caller is.
-    guard fchmod(number, 0o600) == 0 else { throw writing(.last) }
+    guard fchmod(number, mode) == 0 else { throw writing(.last) }
+    // By descriptor: a name could have been made to lead elsewhere by who may write in the directory.
+    if let owner, fchown(number, owner.user, owner.group) != 0 { throw writing(.last) }
     var written = 0
     while written < bytes.count {
       let result = unsafe bytes.withUnsafeBytes { buffer in

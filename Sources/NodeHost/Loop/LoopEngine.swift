@@ -42,6 +42,9 @@ private enum Source {
   private var reportDue = Instant(nanoseconds: 0)
   private var counts = LoopCounts()
   private var sentBefore = clinux_send_counts()
+  /// Where the socket said that a datagram is larger than the path, in the last flush. One a flush: others
+  /// show in the next.
+  private var refusedPath: Endpoint?
   /// Jobs that the pool refused, answered at the next turn. Never more than the core's bound on actions.
   private var refusedTickets: [CryptoTicket] = []
   private var armed: Instant?
@@ -96,6 +99,11 @@ private enum Source {
 
   private mutating func finishTurn(mustAdvance: Bool) {
     now = HostClock.now
+    if let endpoint = refusedPath {
+      refusedPath = nil
+      core.pathRefused(to: endpoint, now: now)
+      performActions()
+    }
     if mustAdvance || core.nextDeadline.map({ $0 <= now }) == true {
       core.advance(to: now, wall: HostClock.wall)
       performActions()
@@ -297,6 +305,7 @@ private enum Source {
     ] where amount > 0 {
       counts.hostDrops[drop, default: 0] += amount
     }
+    if sent.too_big > sentBefore.too_big { refusedPath = sent.too_big_to.endpoint }
     sentBefore = sent
   }
 }
