@@ -1,8 +1,9 @@
 import Backbone
-import BackboneAPI
 import MeshCrypto
 import MeshWire
 import Testing
+
+@testable import BackboneAPI
 
 @Suite("Client against a real backbone") struct BackboneClientTests {
   @Test func `a node logs in, publishes, is found, and withdraws`() async throws {
@@ -35,6 +36,42 @@ import Testing
       #expect(session.clockOffset == .seconds(-offset))
       #expect(session.expires == now + .seconds(86_400))
     }
+  }
+
+  @Test(arguments: [
+    Fixture.now + .seconds(7_201), Fixture.now + .seconds(-7_201), WallTime(secondsSinceEpoch: 0),
+    WallTime(secondsSinceEpoch: .max),
+  ])
+  func `a challenge whose time is over two hours off ends the login: records would go by it`(
+    now: WallTime
+  ) async throws {
+    try await withBackbone { backbone in
+      _ = try await backbone.withClient { client in
+        await #expect {
+          try await client.logIn(as: Fixture.alice, now: now)
+        } throws: {
+          guard case .clocksApart(let hours) = $0 as? BackboneClientError else { return false }
+          return hours.magnitude >= 2
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [-7_200, 7_200])
+  func `a challenge two hours off is the last that is accepted`(offset: Int) async throws {
+    try await withBackbone { backbone in
+      // The node list's own time is held against the node's clock as well, give or take the same two hours.
+      let now = Fixture.now + .seconds(offset < 0 ? offset + 1 : offset)
+      let session = try await backbone.withClient { try await $0.logIn(as: Fixture.alice, now: now) }
+      #expect(session.clockOffset == Fixture.now - now)
+    }
+  }
+
+  @Test func `no token is believed to last longer than seven days, or to be over already`() throws {
+    let (start, end) = (Fixture.now, WallTime(secondsSinceEpoch: .max))
+    #expect(try BackboneClient.tokenLife(from: start, to: end) == .seconds(7 * 86_400))
+    #expect(throws: BackboneClientError.self) { try BackboneClient.tokenLife(from: start, to: start) }
+    #expect(throws: BackboneClientError.self) { try BackboneClient.tokenLife(from: end, to: start) }
   }
 
   @Test func `a private node's endpoints reach only those whom it admitted`() async throws {

@@ -18,6 +18,8 @@ private final class RecordingTable: PeerTable {
     var refusal: PeerRefusal?
     var isBusy = false
     var hasRoom = true
+    /// Called once, while the node adds the next peer.
+    var during: (@Sendable () async -> Void)?
   }
   let state = Mutex(State())
 
@@ -26,6 +28,11 @@ private final class RecordingTable: PeerTable {
       if let refusal = state.refusal { throw refusal }
       state.peers[entry.peerID] = entry
     }
+    let during = state.withLock { state in
+      defer { state.during = nil }
+      return state.during
+    }
+    await during?()
   }
 
   func remove(_ peerID: PeerID) async throws {
@@ -182,19 +189,54 @@ struct MembershipTests {
     #expect(added.isEmpty)
   }
 
-  @Test("Putting a peer back as it was takes back the key that was pinned meanwhile, in book, node and file")
-  func putBack() async throws {
+  @Test("Whom a join did not reach is as before: no pin, no address, and never in the file")
+  func failedJoin() async throws {
     let before = try await membership.add(bob, id(1), allow: [.ping])
     let forged = KeyHash(id(1).bytes + Array(repeating: 0x66, count: 12))!
-    try await membership.add(
-      bob, id(1), keyHash: forged, allow: [.ping], endpoints: [Endpoint("192.0.2.66:1")!])
-    await membership.putBack(id(1), before)
+    try await membership.introduce(bob, id(1), keyHash: forged, endpoints: [Endpoint("192.0.2.66:1")!])
+    #expect(table.state.withLock { $0.peers[id(1)]?.keyHash } == forged)
     #expect(await membership.entry(bob) == before)
-    #expect(table.state.withLock { $0.peers[id(1)] } == PeerEntry(before))
     #expect(try state.readPeers(ourself: ourself)[bob] == before)
-    await membership.putBack(id(1), nil)
+    await membership.withdraw(id(1))
+    #expect(table.state.withLock { $0.peers[id(1)] } == PeerEntry(before))
+    let eve = KeyHash(Array(repeating: 2, count: 32))!
+    try await membership.introduce(PeerName("eve")!, id(2), keyHash: eve, endpoints: [])
+    await membership.withdraw(id(2))
+    #expect(added == [id(1)])
+  }
+
+  @Test("Who is removed while a join with them is under way stays removed")
+  func removedDuringJoin() async throws {
+    try await membership.add(bob, id(1), allow: [.all])
+    let keyHash = KeyHash(id(1).bytes + Array(repeating: 0x66, count: 12))!
+    try await membership.introduce(bob, id(1), keyHash: keyHash, endpoints: [])
+    _ = try await membership.remove(bob)
+    await membership.withdraw(id(1))
     #expect(added.isEmpty)
-    #expect(try state.readPeers(ourself: ourself).count == 0)
+    #expect(await membership.entries.isEmpty)
+  }
+
+  @Test("What the node tells of a peer while it is being added is not lost: its identity is pinned")
+  func pinnedWhileAdded() async throws {
+    let guest = try IdentityKey().publicKey
+    let (membership, table) = (membership, table)
+    try await withThrowingDiscardingTaskGroup { group in
+      let (told, tell) = AsyncStream.makeStream(of: Void.self)
+      group.addTask {
+        for await _ in told {}
+        await membership.pin(guest)
+      }
+      table.state.withLock { state in
+        state.during = {
+          tell.finish()
+          // Long enough for the pin to come in between, if it could.
+          for _ in 0..<1_000 { await Task.yield() }
+        }
+      }
+      try await membership.add(bob, guest.keyHash.peerID, allow: [])
+    }
+    #expect(await membership.entry(bob)?.keyHash == guest.keyHash)
+    #expect(try state.readPeers(ourself: ourself)[bob]?.keyHash == guest.keyHash)
   }
 
   @Test("A redemption that was answered holds on a disk that takes nothing, and is written once it does")

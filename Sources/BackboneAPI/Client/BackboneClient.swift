@@ -14,8 +14,11 @@ import NIOSSL
 public struct BackboneClient: Sendable {
   /// How long one request may take in all.
   static let requestTime = TimeAmount.seconds(15)
-  /// How far the clocks of node and backbone may be apart for the node list to count.
+  /// How far the clocks of node and backbone may be apart. What a node signs goes by the backbone's clock,
+  /// and nobody has signed the challenge that tells it.
   static let clockTolerance = Duration.seconds(7_200)
+  /// The longest life of a token that is believed: the most that a backbone's `token_life` can be.
+  static let longestTokenLife = Duration.seconds(7 * 86_400)
 
   private let configuration: BackboneClientConfiguration
   private let origin: Origin
@@ -50,7 +53,8 @@ public struct BackboneClient: Sendable {
     guard let backbone = configuration.backboneKey else { throw BackboneClientError.backboneKeyMissing }
     let challenge: ChallengeAnswer = try await send(request(.challenge))
     // Before the signatures, which a clock that is far off would make look forged.
-    let offset = WallTime(secondsSinceEpoch: challenge.timestamp) - now
+    let serverNow = WallTime(secondsSinceEpoch: challenge.timestamp)
+    let offset = serverNow - now
     guard offset <= Self.clockTolerance, .zero - offset <= Self.clockTolerance else {
       throw BackboneClientError.clocksApart(hours: Int(clamping: offset.components.seconds / 3_600))
     }
@@ -68,11 +72,14 @@ public struct BackboneClient: Sendable {
     guard let nodes = answer.nodes.verified(from: backbone, now: now, tolerance: Self.clockTolerance) else {
       throw BackboneClientError.wrongBackbone
     }
-    let serverNow = WallTime(secondsSinceEpoch: challenge.timestamp)
-    return LoginSession(
-      token: answer.sessionToken,
-      expires: now + (WallTime(secondsSinceEpoch: answer.expiresAt) - serverNow), nodes: nodes,
-      clockOffset: serverNow - now)
+    let life = try Self.tokenLife(from: serverNow, to: WallTime(secondsSinceEpoch: answer.expiresAt))
+    return LoginSession(token: answer.sessionToken, expires: now + life, nodes: nodes, clockOffset: offset)
+  }
+
+  /// How long a token is good: more than nothing, at most ``longestTokenLife``.
+  static func tokenLife(from start: WallTime, to end: WallTime) throws(BackboneClientError) -> Duration {
+    guard end > start else { throw .badAnswer("a token that has expired already") }
+    return min(end - start, longestTokenLife)
   }
 
   /// Publishes this node's own record, or withdraws it when the record is a tombstone.

@@ -48,16 +48,17 @@ extension ControlDesk {
       throw ControlFailure(.conflict, "no free name was found", next: "choose one with --name")
     }
     let rules = allow.isEmpty ? before?.allow ?? [] : allow
-    try await membership.add(
-      chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
-    let isConfirmed: Bool
+    try await membership.introduce(chosen, peerID, keyHash: line.keyHash, endpoints: line.endpoints)
     do {
-      isConfirmed = try await redeem(line, at: peerID)
+      try await redeem(line, at: peerID)
+      try await membership.add(
+        chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
     } catch {
-      // Back to how it was: a failed join leaves neither a half-added peer nor a pinned key behind.
-      await membership.putBack(peerID, before)
+      // Nothing was stored: a failed join leaves neither a half-added peer nor a pinned key behind.
+      await membership.withdraw(peerID)
       throw error
     }
+    let isConfirmed = await waitUntilAdded(by: peerID)
     logger.notice("joined", metadata: ["peer.id": "\(peerID)", "peer.name": "\(chosen)"])
     return JoinReport(
       name: chosen, peerID: peerID.description, keyHash: line.keyHash.description,
@@ -70,13 +71,12 @@ extension ControlDesk {
     return await membership.freeName(for: peerID)
   }
 
-  /// Returns whether the inviter is known to have added this node.
-  private func redeem(_ line: InviteLine, at peerID: PeerID) async throws -> Bool {
+  private func redeem(_ line: InviteLine, at peerID: PeerID) async throws {
     try await loop.perform { node, now, _ in
       node.redeemInvitation(at: peerID, secret: line.secret, now: now)
     }
     switch await reader.invitations.outcome(of: peerID, within: Self.patience + .seconds(5)) {
-    case .accepted?: return await waitUntilAdded(by: peerID)
+    case .accepted?: return
     case .refused?:
       throw ControlFailure(
         .refused, "the other node refused the invitation: it has been used, or has expired there",

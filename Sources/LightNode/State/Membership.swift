@@ -13,7 +13,8 @@ protocol PeerTable: Sendable {
   func addInvitation(secretHash: [UInt8], expires: WallTime) async throws -> Int?
 }
 
-/// The peer book and the open invitations: in memory, on the disk, and in the node, in step.
+/// The peer book and the open invitations: in memory, on the disk, and in the node, in step. One change comes
+/// after the other, also while one waits for the node.
 actor Membership {
   private let table: any PeerTable
   private let folder: StateFolder
@@ -24,6 +25,9 @@ actor Membership {
   private var hasUnsavedPeers = false
   private var hasUnsavedInvites = false
   private var hasRefusedWrite = false
+  private var isChanging = false
+  /// Changes that wait for the one under way: at most one of each control connection and the notice reader's.
+  private var waiting: [CheckedContinuation<Void, Never>] = []
   /// Called after a change of who is admitted.
   private var onChange: @Sendable () -> Void = {}
 
@@ -47,13 +51,29 @@ actor Membership {
 
   /// Gives the node every invitation that is still open; its peers it got before it began.
   func restoreInvitations(now: WallTime) async throws {
-    for entry in ledger.entries where entry.expires > now.secondsSinceEpoch {
-      guard let hash = [UInt8](hex: entry.secretHash) else { continue }
-      let expires = WallTime(secondsSinceEpoch: entry.expires)
-      if let index = try await table.addInvitation(secretHash: hash, expires: expires) {
-        inviteHashes[index] = hash
+    try await alone {
+      for entry in ledger.entries where entry.expires > now.secondsSinceEpoch {
+        guard let hash = [UInt8](hex: entry.secretHash) else { continue }
+        let expires = WallTime(secondsSinceEpoch: entry.expires)
+        if let index = try await table.addInvitation(secretHash: hash, expires: expires) {
+          inviteHashes[index] = hash
+        }
       }
     }
+  }
+
+  /// Runs a change when the one before it is done. What the node tells of a peer while it is being added
+  /// waits for the book to have it.
+  private func alone<Value>(_ change: () async throws -> Value) async rethrows -> Value {
+    if isChanging {
+      await withCheckedContinuation { waiting.append($0) }
+    } else {
+      isChanging = true
+    }
+    defer {
+      if waiting.isEmpty { isChanging = false } else { waiting.removeFirst().resume() }
+    }
+    return try await change()
   }
 
   /// Adds or changes a peer everywhere, or nowhere. Throws ``ControlFailure``.
@@ -70,36 +90,51 @@ actor Membership {
         return book[peerID] ?? entry
       } catch { throw ControlFailure(.conflict, error.description, next: error.next) }
     }
-    var draft = book
-    let wanted = try change(&draft)
-    do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
-    // Other changes may have come in between: this one is made to the book as it is now, and saved at once.
-    let before = book[peerID]
-    do {
-      let entry = try change(&book)
-      try save()
-      onChange()
-      return entry
-    } catch {
-      book.restore(peerID, before)
-      await restoreInNode(peerID, before)
-      throw Self.failure(error)
+    return try await alone {
+      var draft = book
+      let wanted = try change(&draft)
+      do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
+      // Where a peer was reached may have come in between: the change is made to the book as it is now.
+      let before = book[peerID]
+      do {
+        let entry = try change(&book)
+        try save()
+        onChange()
+        return entry
+      } catch {
+        book.restore(peerID, before)
+        await restoreInNode(peerID)
+        throw Self.failure(error)
+      }
     }
   }
 
-  /// Makes a peer what it was before, or nobody; also where the key that was pinned meanwhile goes away.
-  func putBack(_ peerID: PeerID, _ before: PeerBook.Entry?) async {
-    book.restore(peerID, before)
-    saveOrPutOff()
-    await restoreInNode(peerID, before)
-    onChange()
+  /// Lets the node speak with a peer by this key while an invitation is redeemed there. The book stays as it
+  /// is, in memory and on the disk: ``add(_:_:keyHash:publicKey:allow:endpoints:)`` follows when it was
+  /// accepted, else ``withdraw(_:)``. Throws ``ControlFailure`` when the book would not take it.
+  func introduce(
+    _ name: PeerName, _ peerID: PeerID, keyHash: KeyHash, endpoints: [Endpoint]
+  ) async throws {
+    try await alone {
+      var draft = book
+      let wanted: PeerBook.Entry
+      do throws(PeerBook.Refusal) {
+        wanted = try draft.add(
+          name, peerID, keyHash: keyHash, allow: book[peerID]?.allow ?? [], endpoints: endpoints)
+      } catch { throw ControlFailure(.conflict, error.description, next: error.next) }
+      do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
+    }
   }
 
-  private func restoreInNode(_ peerID: PeerID, _ entry: PeerBook.Entry?) async {
+  /// Makes a peer in the node what it is in the book, or nobody; also where the key goes away that it was
+  /// introduced with.
+  func withdraw(_ peerID: PeerID) async { await alone { await restoreInNode(peerID) } }
+
+  private func restoreInNode(_ peerID: PeerID) async {
     do {
       // Not changed but made anew: a pin cannot be taken back otherwise.
       try await table.remove(peerID)
-      if let entry { try await table.add(PeerEntry(entry)) }
+      if let entry = book[peerID] { try await table.add(PeerEntry(entry)) }
     } catch {
       logger.error(
         "the node could not be given a peer as it was: it will have it at the next start",
@@ -110,32 +145,36 @@ actor Membership {
   /// Removes a peer everywhere, first from the node: an error never leaves it with access that the book no
   /// longer shows. Throws ``ControlFailure``.
   func remove(_ name: PeerName) async throws -> PeerBook.Entry {
-    guard let entry = book[name] else {
-      let refusal = PeerBook.Refusal.unknown(name)
-      throw ControlFailure(.notFound, refusal.description, next: refusal.next)
+    try await alone {
+      guard let entry = book[name] else {
+        let refusal = PeerBook.Refusal.unknown(name)
+        throw ControlFailure(.notFound, refusal.description, next: refusal.next)
+      }
+      do { try await table.remove(entry.peerID) } catch { throw Self.failure(error) }
+      let before = book[entry.peerID]
+      book.restore(entry.peerID, nil)
+      do { try save() } catch {
+        book.restore(entry.peerID, before)
+        await restoreInNode(entry.peerID)
+        throw Self.failure(error)
+      }
+      onChange()
+      return entry
     }
-    do { try await table.remove(entry.peerID) } catch { throw Self.failure(error) }
-    let before = book[entry.peerID]
-    book.restore(entry.peerID, nil)
-    do { try save() } catch {
-      book.restore(entry.peerID, before)
-      await restoreInNode(entry.peerID, before)
-      throw Self.failure(error)
-    }
-    onChange()
-    return entry
   }
 
   /// Notes a verified identity behind a peer, for good.
-  func pin(_ publicKey: IdentityPublicKey) {
-    do {
-      guard try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: []) else { return }
-      saveOrPutOff()
-      onChange()
-    } catch {
-      logger.error(
-        "a peer's identity could not be pinned",
-        metadata: ["peer.id": "\(publicKey.keyHash.peerID)", "reason": "\(error)"])
+  func pin(_ publicKey: IdentityPublicKey) async {
+    await alone {
+      do {
+        guard try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: []) else { return }
+        saveOrPutOff()
+        onChange()
+      } catch {
+        logger.error(
+          "a peer's identity could not be pinned",
+          metadata: ["peer.id": "\(publicKey.keyHash.peerID)", "reason": "\(error)"])
+      }
     }
   }
 
@@ -178,28 +217,30 @@ actor Membership {
   func invite(
     secretHash: [UInt8], name: PeerName?, allow: [PortRule], expires: WallTime, now: WallTime
   ) async throws {
-    if let name, let other = book[name] {
-      let refusal = PeerBook.Refusal.nameTaken(name, by: other.peerID)
-      throw ControlFailure(.conflict, refusal.description, next: refusal.next)
-    }
-    let entry = InviteLedger.Entry(
-      secretHash: secretHash.hex, name: name, allow: allow, expires: expires.secondsSinceEpoch)
-    let full = ControlFailure(
-      .busy, "\(InviteLedger.maximumInvites) invitations are open already",
-      next: "wait until one expires or is used")
-    guard ledger.add(entry, now: now) else { throw full }
-    do {
-      try folder.write(ledger)
-      guard let index = try await table.addInvitation(secretHash: secretHash, expires: expires) else {
-        throw full
+    try await alone {
+      if let name, let other = book[name] {
+        let refusal = PeerBook.Refusal.nameTaken(name, by: other.peerID)
+        throw ControlFailure(.conflict, refusal.description, next: refusal.next)
       }
-      inviteHashes[index] = secretHash
-    } catch {
-      // This one only: others may have been made or redeemed meanwhile.
-      _ = ledger.redeem(secretHash: secretHash, now: now)
-      hasUnsavedInvites = true
-      savePutOff()
-      throw Self.failure(error)
+      let entry = InviteLedger.Entry(
+        secretHash: secretHash.hex, name: name, allow: allow, expires: expires.secondsSinceEpoch)
+      let full = ControlFailure(
+        .busy, "\(InviteLedger.maximumInvites) invitations are open already",
+        next: "wait until one expires or is used")
+      guard ledger.add(entry, now: now) else { throw full }
+      do {
+        try folder.write(ledger)
+        guard let index = try await table.addInvitation(secretHash: secretHash, expires: expires) else {
+          throw full
+        }
+        inviteHashes[index] = secretHash
+      } catch {
+        // This one only: others may have been made or redeemed meanwhile.
+        _ = ledger.redeem(secretHash: secretHash, now: now)
+        hasUnsavedInvites = true
+        savePutOff()
+        throw Self.failure(error)
+      }
     }
   }
 
@@ -207,6 +248,12 @@ actor Membership {
   /// invitation is spent, on the disk before the peer. A full disk takes neither back: both are written as
   /// soon as there is room.
   func redeemed(index: Int, by publicKey: IdentityPublicKey, at endpoint: Endpoint, now: WallTime) async {
+    await alone { await admit(index, publicKey, at: endpoint, now: now) }
+  }
+
+  private func admit(
+    _ index: Int, _ publicKey: IdentityPublicKey, at endpoint: Endpoint, now: WallTime
+  ) async {
     let peerID = publicKey.keyHash.peerID
     guard let hash = inviteHashes.removeValue(forKey: index),
       let invite = ledger.redeem(secretHash: hash, now: now)
