@@ -93,6 +93,7 @@ let edges: [Target] = [
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdTLS", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),
+      .product(name: "GRDBSQLite", package: "GRDB.swift"),
       .product(name: "JWTKit", package: "jwt-kit"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -25,8 +25,7 @@ import Testing
   @Test func `a stranger's bad signature and an unknown peer get the same answer`() async throws {
     try await withBackbone(admission: .list([Fixture.bob.keyHash])) { backbone in
       let unknown = try await backbone.logIn(try await backbone.loginRequest(as: Fixture.alice))
-      var spoiled = try JSONDecoder().decode(
-        VerifyRequest.self, from: Data(try await backbone.loginRequest(as: Fixture.bob)))
+      var spoiled = try VerifyRequest(json: try await backbone.loginRequest(as: Fixture.bob))
       spoiled = VerifyRequest(
         peerID: spoiled.peerID, challenge: spoiled.challenge,
         signature: Array(spoiled.signature.reversed()), publicKey: spoiled.publicKey,
@@ -104,8 +103,8 @@ import Testing
         #expect(answer.problem?.kind == .malformedRequest)
       }
       func publish(_ bundle: [UInt8]) async throws -> Problem.Kind? {
-        let body = try JSONEncoder().encode(RecordMessage(record: bundle))
-        return try await backbone.send(.PUT, "/api/peers/record", headers: headers, body: [UInt8](body))
+        let body = RecordMessage(record: bundle).json
+        return try await backbone.send(.PUT, "/api/peers/record", headers: headers, body: body)
           .problem?.kind
       }
       let record = try Fixture.record(of: Fixture.alice, sequence: 3)

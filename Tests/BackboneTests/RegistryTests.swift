@@ -9,11 +9,11 @@ import Testing
 
 @Suite("Registry") struct RegistryTests {
   private func registry(
-    _ store: SQLiteStore, _ clock: TestClock, signatures: SignatureChecks = SignatureChecks()
+    _ store: SQLiteStore, _ clock: TestClock, work: WorkThreads = WorkThreads()
   ) async throws -> Registry {
     try await Registry(
       settings: Fixture.settings(), identity: Fixture.backboneKey, keys: RegionKeys(), store: store,
-      metrics: BackboneMetrics(factory: PrometheusRegistry()), clock: clock.clock, signatures: signatures)
+      metrics: BackboneMetrics(factory: PrometheusRegistry()), clock: clock.clock, work: work)
   }
 
   private func request(for challenge: ChallengeAnswer) throws -> VerifyRequest {
@@ -57,7 +57,7 @@ import Testing
 
   @Test func `more signatures than may wait are turned away, with a time to come back`() async throws {
     let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
-    let registry = try await registry(store, TestClock(), signatures: SignatureChecks(limit: 0))
+    let registry = try await registry(store, TestClock(), work: WorkThreads(limit: 0))
     let request = try request(for: registry.challenge())
     await #expect(throws: Refusal(.overloaded, retryAfter: 1)) { try await registry.logIn(request) }
     try await registry.shutdown()

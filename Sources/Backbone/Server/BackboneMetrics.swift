@@ -15,8 +15,8 @@ struct BackboneMetrics: Sendable {
   let rateLimited: Counter
   let overloads: Counter
   let storeFailures: Counter
-  let signaturesWaiting: Gauge
-  let requestTimes: [Route: Timer]
+  let workWaiting: Gauge
+  private let requestTimes: [Route: Timer]
   private let factory: any MetricsFactory
 
   init(factory: any MetricsFactory) {
@@ -41,7 +41,7 @@ struct BackboneMetrics: Sendable {
     rateLimited = counter("rate_limited")
     overloads = counter("overloads")
     storeFailures = counter("store_failures")
-    signaturesWaiting = Gauge(label: "shadowmesh_backbone_signatures_waiting", factory: factory)
+    workWaiting = Gauge(label: "shadowmesh_backbone_work_waiting", factory: factory)
     requestTimes = Dictionary(
       uniqueKeysWithValues: Route.allCases.map {
         (
@@ -50,6 +50,11 @@ struct BackboneMetrics: Sendable {
             label: "shadowmesh_backbone_request", dimensions: [("route", $0.rawValue)], factory: factory)
         )
       })
+  }
+
+  /// How long a request took.
+  func record(_ time: Duration, of route: Route) {
+    requestTimes[route]?.recordNanoseconds(time.wholeNanoseconds)
   }
 
   /// Rows of a table.

@@ -52,15 +52,19 @@ public struct BackboneService: Service {
   private func application(
     for listener: Listener, limit: Int, tally: ConnectionTally
   ) throws -> some ApplicationProtocol {
-    let plain = HTTPServerBuilder.http1(
-      configuration: .init(
-        additionalChannelHandlers: [ConnectionGuard(tally: tally)],
-        httpDecoderConfiguration: .init(
-          maxHeaderFieldSize: 8_192, maxHeaderListSize: 16_384, maxHeaderFieldCount: 100)))
+    let plain = HTTPServerBuilder { responder in
+      OnEventLoop(
+        base: HTTP1Channel(
+          responder: responder,
+          configuration: .init(
+            additionalChannelHandlers: [ConnectionGuard(tally: tally)],
+            httpDecoderConfiguration: .init(
+              maxHeaderFieldSize: 8_192, maxHeaderListSize: 16_384, maxHeaderFieldCount: 100))))
+    }
     let server = try listener.tls.map { try HTTPServerBuilder.tls(plain, tlsConfiguration: Self.tls($0)) }
     let onListening = onListening
     return Application(
-      router: RegistryRoutes(registry: registry, prometheus: prometheus).router(), server: server ?? plain,
+      responder: RegistryResponder(registry: registry, prometheus: prometheus), server: server ?? plain,
       configuration: ApplicationConfiguration(
         address: .hostname(listener.host, port: listener.port),
         availableConnectionsDelegate: MaximumAvailableConnections(limit)),

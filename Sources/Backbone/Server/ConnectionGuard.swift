@@ -149,7 +149,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
   /// Answers on the routes' behalf, and ends the connection.
   private func answer(_ refusal: Refusal, _ context: ChannelHandlerContext) {
-    let body = ProblemResponses.body(of: refusal.problem)
+    let body = RegistryResponder.body(of: refusal.problem)
     let fields: HTTPFields = [
       .contentType: Problem.contentType, .contentLength: "\(body.readableBytes)", .cacheControl: "no-store",
       .connection: "close",

@@ -1,18 +1,28 @@
 import Hummingbird
+import Logging
 import MeshWire
 import NIOCore
 
-/// What a request brings along besides itself: where it came from.
-struct HTTPContext: RequestContext {
-  var coreContext: CoreRequestContextStorage
-  /// `nil` when it didn't come over IP.
-  let address: IPAddress?
+/// What a request brings along besides itself.
+struct HTTPContext: InitializableFromSource {
+  let logger: Logger
+  private let channel: any Channel
 
   init(source: ApplicationRequestContextSource) {
-    coreContext = CoreRequestContextStorage(source: source)
-    address = source.channel.remoteAddress?.ipAddress.flatMap { text in
-      // A socket that listens on :: shows IPv4 peers in mapped form.
-      IPAddress(text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text)
-    }
+    logger = source.logger
+    channel = source.channel
+  }
+
+  /// Where it came from; `nil` when it didn't come over IP.
+  var address: IPAddress? {
+    let address: IPAddress? =
+      switch channel.remoteAddress {
+      case .v4(let socket): unsafe withUnsafeBytes(of: socket.address.sin_addr) { unsafe IPAddress($0) }
+      case .v6(let socket): unsafe withUnsafeBytes(of: socket.address.sin6_addr) { unsafe IPAddress($0) }
+      default: nil
+      }
+    // A socket that listens on :: shows IPv4 peers in mapped form (RFC 4291 §2.5.5.2).
+    if case .v6(let value) = address, value >> 32 == 0xffff { return .v4(UInt32(truncatingIfNeeded: value)) }
+    return address
   }
 }

@@ -24,7 +24,7 @@ final class Registry: Sendable {
   private let store: any Store
   private let tokens: SessionTokens
   private let challengeKey: [UInt8]
-  private let signatures: SignatureChecks
+  private let work: WorkThreads
   private let state: Mutex<State>
 
   private struct State {
@@ -39,19 +39,19 @@ final class Registry: Sendable {
 
   init(
     settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: any Store,
-    metrics: BackboneMetrics, clock: BackboneClock, signatures: SignatureChecks = SignatureChecks()
+    metrics: BackboneMetrics, clock: BackboneClock, work: WorkThreads = WorkThreads()
   ) async throws {
     self.settings = settings
     self.identity = identity
     self.store = store
     self.metrics = metrics
     self.clock = clock
-    self.signatures = signatures
+    self.work = work
     challengeKey = keys.challengeKey
     rule = LoginRule(
       region: settings.region, backbone: identity.keyHash, origins: settings.origins,
       admission: settings.admission, challengeKey: keys.challengeKey)
-    tokens = await SessionTokens(
+    tokens = try await SessionTokens(
       region: settings.region, issuer: identity.keyHash,
       trustedIssuers: Set(settings.nodes.filter { $0.region == settings.region }.map(\.keyHash)), keys: keys)
     let limits = settings.limits
@@ -80,7 +80,8 @@ final class Registry: Sendable {
   func logIn(_ request: VerifyRequest) async throws -> [UInt8] {
     let now = clock.wall()
     do {
-      return try await logIn(try rule.examine(request, now: now), now: now)
+      let pending = try rule.examine(request, now: now)
+      return try await work.run { try await logIn(pending, now: now) }
     } catch let refusal as LoginRefusal {
       metrics.loginRefusals[refusal]?.increment()
       throw Refusal(refusal.problem)
@@ -88,9 +89,7 @@ final class Registry: Sendable {
   }
 
   private func logIn(_ pending: LoginRule.Pending, now: WallTime) async throws -> [UInt8] {
-    let holds = try await signatures.run {
-      pending.statement.isSigned(pending.signature, by: pending.publicKey)
-    }
+    let holds = pending.statement.isSigned(pending.signature, by: pending.publicKey)
     let node = pending.statement.node
     let wasAdmitted = holds && settings.admission == .invite ? try await store.wasAdmitted(node) : false
     let grant = try rule.decide(pending, LoginRule.Facts(signatureHolds: holds, wasAdmitted: wasAdmitted))
@@ -107,7 +106,7 @@ final class Registry: Sendable {
     case .inviteRefused: throw LoginRefusal.badInvite
     }
     let expiry = now + settings.tokenLife
-    let token = try await tokens.issue(for: node, id: secureRandomBytes(16).hex, now: now, expiry: expiry)
+    let token = try tokens.issue(for: node, id: secureRandomBytes(16).hex, now: now, expiry: expiry)
     metrics.logins.increment()
     return Self.answer(token: token, expiry: expiry, nodeList: state.withLock { $0.nodeList })
   }
@@ -136,12 +135,12 @@ final class Registry: Sendable {
     let unverified: UnverifiedPeerRecord
     do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
     guard unverified.claimedKeyHash == publisher else { throw refused(.notOwner) }
-    let now = clock.wall()
-    let verified = try await signatures.run {
-      Result { () throws(RecordRefusal) in try unverified.verified(at: now) }
-    }
+    try await work.run { try await publish(unverified, by: publisher) }
+  }
+
+  private func publish(_ unverified: UnverifiedPeerRecord, by publisher: KeyHash) async throws {
     let record: PeerRecord
-    do { record = try verified.get() } catch { throw refused(error) }
+    do { record = try unverified.verified(at: clock.wall()) } catch { throw refused(error) }
     let fresh = StoredRecord(record)
     for _ in 0..<Self.publicationTries {
       let known = try await store.record(of: record.peerID)
@@ -169,7 +168,7 @@ final class Registry: Sendable {
     return Refusal(kind)
   }
 
-  /// The bundle of a peer's record, as much of it as `asker` may see.
+  /// A peer's record as a ``RecordMessage`` in JSON, as much of it as `asker` may see.
   func lookUp(_ peer: PeerID, for asker: KeyHash) async throws -> [UInt8] {
     guard let record = try await store.record(of: peer), !record.isTombstone, clock.wall() < record.expiry
     else {
@@ -177,7 +176,7 @@ final class Registry: Sendable {
       throw Refusal(.peerNotFound)
     }
     metrics.lookUpsFound.increment()
-    return record.bundle(for: asker)
+    return RecordMessage(record: record.bundle(for: asker)).json
   }
 
   /// Counts a request without a token against its address's prefix.
@@ -217,7 +216,7 @@ final class Registry: Sendable {
     }
     try await refreshRevocations()
     for (table, rows) in try await store.sizes() { metrics.record(rows: rows, of: table) }
-    metrics.signaturesWaiting.record(signatures.waitingCount)
+    metrics.workWaiting.record(work.waitingCount)
     let signed = state.withLock { $0.nodeListSigned }
     if now - signed >= Self.nodeListRenewal || now < signed {
       let list = try Self.signedNodeList(settings.nodes, by: identity, now: now)
@@ -235,7 +234,7 @@ final class Registry: Sendable {
   }
 
   /// Ends the threads. Checks in flight finish first.
-  func shutdown() async throws { try await signatures.shutdown() }
+  func shutdown() async throws { try await work.shutdown() }
 
   private static func signedNodeList(
     _ nodes: [BackboneNode], by identity: IdentityKey, now: WallTime

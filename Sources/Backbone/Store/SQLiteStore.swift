@@ -16,6 +16,8 @@ public final class SQLiteStore: Sendable {
   static let pruningBatch = 10_000
 
   private let database: any DatabaseWriter
+  /// `nil` when the store is in memory.
+  private let reader: RecordReader?
   /// The file, for messages.
   private let name: String
   private let bounds: Bounds
@@ -33,18 +35,21 @@ public final class SQLiteStore: Sendable {
     configuration.prepareDatabase { db in
       try db.execute(sql: "PRAGMA synchronous = NORMAL")
     }
-    try self.init(name: file, bounds: bounds) { try DatabasePool(path: file, configuration: configuration) }
+    try self.init(name: file, bounds: bounds, reader: RecordReader(file: file)) {
+      try DatabasePool(path: file, configuration: configuration)
+    }
     _ = try? FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
   }
 
   /// A store that is gone with the process.
   public convenience init(inMemory bounds: Bounds) throws {
-    try self.init(name: "memory", bounds: bounds) { try DatabaseQueue() }
+    try self.init(name: "memory", bounds: bounds, reader: nil) { try DatabaseQueue() }
   }
 
-  private init(name: String, bounds: Bounds, open: () throws -> any DatabaseWriter) throws {
+  private init(name: String, bounds: Bounds, reader: RecordReader?, open: () throws -> any DatabaseWriter) throws {
     self.name = name
     self.bounds = bounds
+    self.reader = reader
     do {
       let database = try open()
       try SQLiteSchema.migrator.migrate(database)
@@ -71,6 +76,11 @@ public final class SQLiteStore: Sendable {
     do { return try await database.read(body) } catch { throw Self.failure(error, name: name) }
   }
 
+  /// Writes on the calling thread, which has to be one that may wait for the disk.
+  private func writeHere<Value>(_ body: (Database) throws -> Value) throws -> Value {
+    do { return try database.write(body) } catch { throw Self.failure(error, name: name) }
+  }
+
   private func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
     do { return try await database.write(body) } catch { throw Self.failure(error, name: name) }
   }
@@ -89,13 +99,17 @@ public final class SQLiteStore: Sendable {
     guard let error = error as? DatabaseError else {
       return StoreFailure.unavailable("\(name): \(error)")
     }
-    switch error.resultCode {
-    case .SQLITE_FULL: return StoreFailure.diskFull(name)
-    case .SQLITE_CORRUPT, .SQLITE_NOTADB: return StoreFailure.damaged(name)
+    return failure(code: error.resultCode.rawValue, message: error.message, name: name)
+  }
+
+  /// A result code of SQLite's, as what it means for the operator.
+  static func failure(code: CInt, message: String?, name: String) -> StoreFailure {
+    switch ResultCode(rawValue: code).primaryResultCode {
+    case .SQLITE_FULL: .diskFull(name)
+    case .SQLITE_CORRUPT, .SQLITE_NOTADB: .damaged(name)
     case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY:
-      return StoreFailure.unavailable("\(name) cannot be opened for writing: check its directory and owner")
-    default:
-      return StoreFailure.unavailable("\(name): \(error.message ?? "SQLite error \(error.resultCode)")")
+      .unavailable("\(name) cannot be opened for writing: check its directory and owner")
+    default: .unavailable("\(name): \(message ?? "SQLite error \(code)")")
     }
   }
 }
@@ -106,7 +120,7 @@ extension SQLiteStore: Store {
   ) async throws -> Redemption {
     try checkRoom(in: "redeemed", bound: bounds.redeemed)
     if invite != nil { try checkRoom(in: "admitted", bound: bounds.admitted) }
-    let result = try await writeOrUndo { db in
+    let result = try writeOrUndo { db in
       let insert = try db.cachedStatement(
         sql: "INSERT INTO redeemed (challenge, expiry) VALUES (?, ?) ON CONFLICT DO NOTHING")
       try insert.execute(arguments: [Data(challenge), expiry.stored])
@@ -129,11 +143,9 @@ extension SQLiteStore: Store {
   }
 
   /// One transaction that is undone unless it redeemed.
-  private func writeOrUndo(_ body: @escaping @Sendable (Database) throws -> Redemption) async throws
-    -> Redemption
-  {
+  private func writeOrUndo(_ body: (Database) throws -> Redemption) throws -> Redemption {
     do {
-      return try await database.writeWithoutTransaction { db in
+      return try database.writeWithoutTransaction { db in
         var result = Redemption.challengeUsed
         try db.inTransaction(.immediate) {
           result = try body(db)
@@ -163,7 +175,8 @@ extension SQLiteStore: Store {
   }
 
   public func record(of peer: PeerID) async throws -> StoredRecord? {
-    try await read { db in
+    if let reader { return try reader.record(of: peer) }
+    return try await read { db in
       let select = try db.cachedStatement(
         sql: """
           SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
@@ -175,7 +188,7 @@ extension SQLiteStore: Store {
 
   public func put(_ record: StoredRecord, replacing known: StoredRecord?) async throws -> Bool {
     if known == nil { try checkRoom(in: "records", bound: bounds.records) }
-    let stored = try await write { db in
+    let stored = try writeHere { db in
       let arguments: StatementArguments = [
         Data(record.keyHash.peerID.bytes), Data(record.keyHash.bytes),
         Int64(bitPattern: record.sequence.value), record.expiry.stored, record.isTombstone,

@@ -45,7 +45,15 @@ public struct RegionKeys: Sendable {
 /// Bytes from the system's secure random number generator.
 func secureRandomBytes(_ count: Int) -> [UInt8] {
   var generator = SystemRandomNumberGenerator()
-  return (0..<count).map { _ in generator.next() }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count + 7)
+  while bytes.count < count {
+    // Eight bytes at a time: each call asks the kernel.
+    let word: UInt64 = generator.next()
+    for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
+  }
+  bytes.removeLast(bytes.count - count)
+  return bytes
 }
 
 extension RegionKeys {

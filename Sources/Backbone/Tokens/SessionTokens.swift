@@ -1,3 +1,4 @@
+import BackboneAPI
 import JWTKit
 import MeshCrypto
 import MeshWire
@@ -47,13 +48,15 @@ final class SessionTokens: Sendable {
   private let issuer: KeyHash
   /// The backbones whose tokens count here: all of this region.
   private let trustedIssuers: Set<KeyHash>
-  private let signingKey: JWKIdentifier
+  private let signer: any JWTAlgorithm
+  /// The header of every token that is issued here, encoded.
+  private let header: [UInt8]
   private let keyIDs: Set<String>
   private let keys: JWTKeyCollection
   /// Verified tokens by their text. Emptied when full; expiry and revocation are checked every time.
   private let verified = Mutex<[String: Session]>([:])
 
-  init(region: Region, issuer: KeyHash, trustedIssuers: Set<KeyHash>, keys: RegionKeys) async {
+  init(region: Region, issuer: KeyHash, trustedIssuers: Set<KeyHash>, keys: RegionKeys) async throws {
     self.region = region
     self.issuer = issuer
     self.trustedIssuers = trustedIssuers.union([issuer])
@@ -63,16 +66,23 @@ final class SessionTokens: Sendable {
         hmac: HMACKey(from: key.secret), digestAlgorithm: .sha512, kid: JWKIdentifier(string: key.id))
     }
     self.keys = collection
-    signingKey = JWKIdentifier(string: keys.tokenKeys[0].id)
+    let signingKey = keys.tokenKeys[0].id
+    signer = try await collection.getKey(for: JWKIdentifier(string: signingKey))
+    header = Base64.encodeForURL(
+      Array(#"{"alg":"HS512","kid":"\#(signingKey)","typ":"JWT"}"#.utf8))
     keyIDs = Set(keys.tokenKeys.map(\.id))
   }
 
-  /// A new token for a node that has just proved its key.
-  func issue(for peer: KeyHash, id: String, now: WallTime, expiry: WallTime) async throws -> String {
+  /// A new token for a node that has just proved its key. Written out here rather than through the key
+  /// collection, an actor: that would be two more hops a login.
+  func issue(for peer: KeyHash, id: String, now: WallTime, expiry: WallTime) throws -> String {
     let claims = Claims(
       iss: issuer.description, aud: region.name, sub: peer.description, iat: now.secondsSinceEpoch,
       exp: expiry.secondsSinceEpoch, jti: id)
-    return try await keys.sign(claims, kid: signingKey)
+    var token = header + [UInt8(ascii: ".")]
+    token += try DefaultJWTSerializer().serialize(claims)
+    let signature = try signer.sign(token)
+    return String(decoding: token + [UInt8(ascii: ".")] + Base64.encodeForURL(signature), as: UTF8.self)
   }
 
   /// The session that a token stands for. Revocation is for the caller to check.

@@ -68,7 +68,7 @@ public struct BackboneClient: Sendable {
     let body = VerifyRequest(
       peerID: key.keyHash.peerID, challenge: bytes, signature: signature, publicKey: key.publicKey.bytes,
       audience: origin.description, invite: configuration.invite)
-    let answer: VerifyAnswer = try await send(try request(.verify, method: .POST, body: body))
+    let answer: VerifyAnswer = try await send(request(.verify, method: .POST, json: try body.json))
     guard let nodes = answer.nodes.verified(from: backbone, now: now, tolerance: Self.clockTolerance) else {
       throw BackboneClientError.wrongBackbone
     }
@@ -85,7 +85,7 @@ public struct BackboneClient: Sendable {
   /// Publishes this node's own record, or withdraws it when the record is a tombstone.
   public func publish(_ record: PeerRecord, token: String) async throws {
     let message = RecordMessage(record: record.bundle)
-    _ = try await exchange(try request(.record, method: .PUT, body: message, token: token))
+    _ = try await exchange(request(.record, method: .PUT, json: message.json, token: token))
   }
 
   /// Publishes a tombstone: nobody finds this node from then on.
@@ -96,14 +96,14 @@ public struct BackboneClient: Sendable {
   /// The record that the backbone has of a peer, not verified yet; `nil` when it has none. Whoever calls
   /// verifies it, and that its KeyHash belongs to the PeerID asked for.
   public func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord? {
-    let message: RecordMessage
+    let body: ByteBuffer
     do {
-      message = try await send(request(.lookUp, query: "?peer_id=\(peer)", token: token))
+      body = try await exchange(request(.lookUp, query: "?peer_id=\(peer)", token: token))
     } catch BackboneClientError.refused(let problem) where problem.kind == .peerNotFound {
       return nil
     }
     do {
-      return try UnverifiedPeerRecord(bundle: message.record)
+      return try UnverifiedPeerRecord(bundle: RecordMessage(json: Array(buffer: body)).record)
     } catch {
       throw BackboneClientError.badAnswer("\(error)")
     }
@@ -120,11 +120,11 @@ public struct BackboneClient: Sendable {
   }
 
   private func request(
-    _ route: Route, method: HTTPMethod, body: some Encodable, token: String? = nil
-  ) throws -> HTTPClientRequest {
+    _ route: Route, method: HTTPMethod, json: [UInt8], token: String? = nil
+  ) -> HTTPClientRequest {
     var request = request(route, method: method, token: token)
     request.headers.add(name: "content-type", value: "application/json")
-    request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
+    request.body = .bytes(ByteBuffer(bytes: json))
     return request
   }
 

@@ -7,4 +7,21 @@ public enum Base64 {
 
   /// `nil` for anything but a whole encoding.
   public static func decode(_ text: String) -> [UInt8]? { Data(base64Encoded: text).map { [UInt8]($0) } }
+
+  /// The same for ASCII.
+  public static func decode(_ characters: [UInt8]) -> [UInt8]? {
+    Data(base64Encoded: Data(characters)).map { [UInt8]($0) }
+  }
+
+  /// RFC 4648 §5, without padding, as tokens have it: ASCII.
+  public static func encodeForURL(_ bytes: [UInt8]) -> [UInt8] {
+    Data(bytes).base64EncodedData().compactMap { character in
+      switch character {
+      case UInt8(ascii: "+"): UInt8(ascii: "-")
+      case UInt8(ascii: "/"): UInt8(ascii: "_")
+      case UInt8(ascii: "="): nil
+      default: character
+      }
+    }
+  }
 }

@@ -1,3 +1,4 @@
+import Foundation
 public import MeshWire
 
 /// The answer of `GET /api/auth/challenge`.
@@ -19,10 +20,15 @@ public struct ChallengeAnswer: Codable, Hashable, Sendable {
     self.timestamp = timestamp.secondsSinceEpoch
     self.expiresAt = expiresAt.secondsSinceEpoch
   }
+
+  /// As a body: three fields that need no escapes.
+  public var json: String {
+    #"{"challenge":"\#(challenge)","timestamp":\#(timestamp),"expires_at":\#(expiresAt)}"#
+  }
 }
 
 /// The body of `POST /api/auth/verify`. Unknown fields are refused.
-public struct VerifyRequest: Codable, Hashable, Sendable {
+public struct VerifyRequest: Encodable, Hashable, Sendable {
   /// The first 20 bytes of the public key's SHA-256, in hexadecimal digits.
   public let peerID: PeerID
   /// The challenge's raw bytes; hexadecimal digits on the wire.
@@ -55,18 +61,22 @@ public struct VerifyRequest: Codable, Hashable, Sendable {
     self.invite = invite
   }
 
-  public init(from decoder: any Decoder) throws {
-    let fields = try decoder.strictContainer(keyedBy: CodingKeys.self)
+  /// Reads a request's body.
+  public init(json: [UInt8]) throws(MalformedMessage) {
+    let fields = try TextFields<CodingKeys>(json)
     guard let peerID = PeerID(try fields.hexBytes(.peerID, upTo: PeerID.size)) else {
-      throw fields.badField(.peerID, "not 40 hexadecimal digits")
+      throw fields.bad(.peerID, "not 40 hexadecimal digits")
     }
     self.peerID = peerID
     challenge = try fields.hexBytes(.challenge, upTo: MessageLimit.challenge)
     signature = try fields.base64Bytes(.signature, upTo: 4_627)
     publicKey = try fields.base64Bytes(.publicKey, upTo: 2_592)
-    audience = fields.contains(.audience) ? try fields.text(.audience, upTo: 512) : nil
-    invite = fields.contains(.invite) ? try fields.text(.invite, upTo: 128) : nil
+    audience = try fields.text(.audience, upTo: 512)
+    invite = try fields.text(.invite, upTo: 128)
   }
+
+  /// As a body.
+  public var json: [UInt8] { get throws { [UInt8](try JSONEncoder().encode(self)) } }
 
   public func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: CodingKeys.self)

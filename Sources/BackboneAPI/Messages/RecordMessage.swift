@@ -1,20 +1,20 @@
 /// A signed peer record on its way to the backbone (the body of `PUT /api/peers/record`) or from it (the
 /// answer of `GET /api/peers/lookup`). Unknown fields are refused.
-public struct RecordMessage: Codable, Hashable, Sendable {
+public struct RecordMessage: Hashable, Sendable {
   /// The bundle of `docs/protocol/records.md`; base64 on the wire.
   public let record: [UInt8]
 
-  enum CodingKeys: String, CodingKey, CaseIterable { case record }
+  private enum Field: String, CaseIterable { case record }
 
   public init(record: [UInt8]) { self.record = record }
 
-  public init(from decoder: any Decoder) throws {
-    let fields = try decoder.strictContainer(keyedBy: CodingKeys.self)
-    record = try fields.base64Bytes(.record, upTo: MessageLimit.record)
+  /// Reads a body.
+  public init(json: [UInt8]) throws(MalformedMessage) {
+    record = try TextFields<Field>(json).base64Bytes(.record, upTo: MessageLimit.record)
   }
 
-  public func encode(to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: CodingKeys.self)
-    try fields.encode(Base64.encode(record), forKey: .record)
+  /// As a body.
+  public var json: [UInt8] {
+    Array(#"{"record":""#.utf8) + Base64.encode(record).utf8 + Array(#""}"#.utf8)
   }
 }
