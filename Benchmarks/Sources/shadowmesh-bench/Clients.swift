@@ -8,6 +8,8 @@ struct Clients {
   let client: BackboneClient
   let keys: [IdentityKey]
   let region: Region
+  let backboneKey: KeyHash
+  let origin: Origin
 
   init(url: String, region: Region, backboneKey: KeyHash, count: Int) throws {
     client = try BackboneClient(
@@ -15,6 +17,9 @@ struct Clients {
         url: url, region: region, backboneKey: backboneKey, caFile: nil, allowPlainHTTP: false, invite: nil))
     keys = try (0..<count).map { _ in try IdentityKey() }
     self.region = region
+    guard let origin = Origin(url: url) else { throw Main.Usage(text: "not a URL: \(url)") }
+    self.origin = origin
+    self.backboneKey = backboneKey
   }
 
   private var now: WallTime { WallTime(secondsSinceEpoch: UInt64(Date().timeIntervalSince1970)) }
@@ -24,6 +29,19 @@ struct Clients {
     for index in 0..<count {
       _ = try await client.logIn(as: keys[index % keys.count], now: now)
     }
+  }
+
+  /// The body of a login that answers a challenge (the JSON that the backbone gave).
+  func loginBody(for challenge: Substring, index: Int) throws -> [UInt8] {
+    let answer = try JSONDecoder().decode(ChallengeAnswer.self, from: Data(challenge.utf8))
+    guard let bytes = [UInt8](hex: answer.challenge) else { throw Main.Usage(text: "no challenge: \(challenge)") }
+    let key = keys[index % keys.count]
+    let statement = LoginStatement(
+      audience: origin, region: region, backbone: backboneKey, challenge: bytes, node: key.keyHash)
+    return try VerifyRequest(
+      peerID: key.keyHash.peerID, challenge: bytes, signature: try statement.signed(by: key),
+      publicKey: key.publicKey.bytes, audience: origin.description, invite: nil
+    ).json
   }
 
   /// A session token for each key.

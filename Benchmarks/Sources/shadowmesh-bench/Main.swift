@@ -17,6 +17,13 @@ enum Main {
       let clients = try clients(arguments, count: 20)
       try await clients.logIn(count: number(arguments, 4))
       try await clients.client.shutdown()
+    case "login-bodies":
+      let clients = try clients(arguments, count: 20)
+      let challenges = try String(contentsOfFile: argument(arguments, 4), encoding: .utf8)
+      for (index, line) in challenges.split(separator: "\n").enumerated() {
+        print(String(decoding: try clients.loginBody(for: line, index: index), as: UTF8.self))
+      }
+      try await clients.client.shutdown()
     case "token":
       let clients = try clients(arguments, count: number(arguments, 4))
       for token in try await clients.tokens() { print(token) }
@@ -32,7 +39,7 @@ enum Main {
     default:
       throw Usage(
         text:
-          "handshake | login URL REGION KEY COUNT | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
+          "handshake | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
           + " | bare-route PORT BODY_FILE")
     }
   }

@@ -1,4 +1,5 @@
 import BackboneAPI
+import MeshWire
 import Metrics
 import Synchronization
 

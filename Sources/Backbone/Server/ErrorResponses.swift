@@ -3,14 +3,13 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
+import Metrics
 import NIOCore
 
 extension RegistryResponder {
-  /// The answer to a request that went wrong. Throws only what the server has to see itself: a request that
-  /// couldn't be parsed.
-  func errorResponse(for error: any Error, context: HTTPContext) throws -> Response {
-    if error is HTTPParserError { throw error }
-    return Self.response(for: refusal(for: error, context: context))
+  /// The answer to a request that went wrong.
+  func errorResponse(for error: any Error, context: HTTPContext) -> Response {
+    Self.response(for: refusal(for: error, context: context))
   }
 
   private func refusal(for error: any Error, context: HTTPContext) -> Refusal {

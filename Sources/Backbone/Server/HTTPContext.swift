@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import Logging
 import MeshWire

@@ -8,10 +8,14 @@ import NIOCore
 /// thread and back: two wake-ups, which cost more than most requests do. Here it stays where its bytes
 /// arrive. What takes longer than some tens of microseconds goes to ``WorkThreads``.
 struct OnEventLoop<Base: ServerChildChannel>: ServerChildChannel {
+  /// A whole login fits, so that it goes through the pipeline once and not in pieces.
+  static var readBytes: Int { 16 << 10 }
+
   let base: Base
 
   func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Base.Value> {
-    base.setup(channel: channel, logger: logger)
+    channel.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readBytes))
+      .flatMap { base.setup(channel: channel, logger: logger) }
   }
 
   func handle(value: Base.Value, logger: Logger) async {

@@ -81,7 +81,7 @@ final class Registry: Sendable {
     let now = clock.wall()
     do {
       let pending = try rule.examine(request, now: now)
-      return try await work.run { try await logIn(pending, now: now) }
+      return try await work.run { try await self.logIn(pending, now: now) }
     } catch let refusal as LoginRefusal {
       metrics.loginRefusals[refusal]?.increment()
       throw Refusal(refusal.problem)
@@ -135,7 +135,7 @@ final class Registry: Sendable {
     let unverified: UnverifiedPeerRecord
     do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
     guard unverified.claimedKeyHash == publisher else { throw refused(.notOwner) }
-    try await work.run { try await publish(unverified, by: publisher) }
+    try await work.run { try await self.publish(unverified, by: publisher) }
   }
 
   private func publish(_ unverified: UnverifiedPeerRecord, by publisher: KeyHash) async throws {

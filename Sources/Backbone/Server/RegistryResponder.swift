@@ -23,7 +23,7 @@ struct RegistryResponder: HTTPResponder {
     do {
       response = try await answer(route, request, target.query, context)
     } catch {
-      response = try errorResponse(for: error, context: context)
+      response = errorResponse(for: error, context: context)
     }
     if request.method == .head { response.body = ResponseBody() }
     response.headers[.cacheControl] = "no-store"

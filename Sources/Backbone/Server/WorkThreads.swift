@@ -23,12 +23,17 @@ final class WorkThreads: Sendable {
   var waitingCount: Int { waiting.load(ordering: .relaxed) }
 
   /// Runs `work` on one of the threads; throws ``Refusal`` `overloaded` when too much waits.
-  func run<Value: Sendable>(_ work: @Sendable () async throws -> Value) async throws -> Value {
+  func run<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) async throws -> Value {
     defer { waiting.wrappingSubtract(1, ordering: .relaxed) }
     guard waiting.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
       throw Refusal(.overloaded, retryAfter: 1)
     }
-    return try await withTaskExecutorPreference(executor) { try await work() }
+    // A task of its own: merely preferring the executor would let the compiler leave the hop out.
+    return try await withThrowingTaskGroup(of: Value.self) { group in
+      group.addTask(executorPreference: executor) { try await work() }
+      guard let value = try await group.next() else { throw CancellationError() }
+      return value
+    }
   }
 
   func shutdown() async throws { try await executor.pool.shutdownGracefully() }

@@ -1,4 +1,5 @@
 import GRDBSQLite
+import MeshCrypto
 import MeshWire
 import Synchronization
 
@@ -26,7 +27,7 @@ final class RecordReader: Sendable {
 
 /// A connection with its one statement.
 // why: used by one caller at a time, to whom the reader's mutex has handed it.
-private final class Connection: @unchecked Sendable {
+@safe private final class Connection: @unchecked Sendable {
   private static let query = """
     SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
     FROM records WHERE peer_id = ?

@@ -9,11 +9,13 @@ enum SQLiteSchema {
       // pattern.
       try db.execute(
         sql: """
+          -- A challenge carries its expiry under its MAC, so the pair is as unique as the challenge, and one
+          -- tree serves both for redeeming and for pruning.
           CREATE TABLE redeemed (
-            challenge BLOB PRIMARY KEY NOT NULL,
-            expiry INTEGER NOT NULL
+            expiry INTEGER NOT NULL,
+            challenge BLOB NOT NULL,
+            PRIMARY KEY (expiry, challenge)
           ) WITHOUT ROWID;
-          CREATE INDEX redeemed_expiry ON redeemed (expiry);
 
           CREATE TABLE invites (
             secret_hash BLOB PRIMARY KEY NOT NULL,

@@ -15,13 +15,15 @@ public enum Base64 {
 
   /// RFC 4648 §5, without padding, as tokens have it: ASCII.
   public static func encodeForURL(_ bytes: [UInt8]) -> [UInt8] {
-    Data(bytes).base64EncodedData().compactMap { character in
-      switch character {
-      case UInt8(ascii: "+"): UInt8(ascii: "-")
-      case UInt8(ascii: "/"): UInt8(ascii: "_")
-      case UInt8(ascii: "="): nil
-      default: character
+    var text = [UInt8](Data(bytes).base64EncodedData())
+    for index in text.indices {
+      switch text[index] {
+      case UInt8(ascii: "+"): text[index] = UInt8(ascii: "-")
+      case UInt8(ascii: "/"): text[index] = UInt8(ascii: "_")
+      default: break
       }
     }
+    while text.last == UInt8(ascii: "=") { text.removeLast() }
+    return text
   }
 }

@@ -76,7 +76,13 @@ public struct VerifyRequest: Encodable, Hashable, Sendable {
   }
 
   /// As a body.
-  public var json: [UInt8] { get throws { [UInt8](try JSONEncoder().encode(self)) } }
+  public var json: [UInt8] {
+    get throws {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = .withoutEscapingSlashes
+      return [UInt8](try encoder.encode(self))
+    }
+  }
 
   public func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: CodingKeys.self)

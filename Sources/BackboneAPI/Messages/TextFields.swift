@@ -1,3 +1,5 @@
+import MeshWire
+
 /// The fields of a JSON object whose values are all texts, as in every request of this API (RFC 8259).
 ///
 /// Stricter than a general reader: a field that is unknown or stands twice is refused, as is anything after
@@ -109,37 +111,31 @@ private struct JSONScanner {
   /// A string (RFC 8259 §7) as UTF-8, its escapes undone.
   mutating func text() throws(MalformedMessage) -> [UInt8] {
     guard isAtText else { throw .notJSON }
-    index += 1
-    let start = index
-    while index < bytes.count {
-      switch bytes[index] {
-      case UInt8(ascii: "\""):
-        defer { finish() }
-        return Array(bytes[start..<index])
-      case UInt8(ascii: "\\"): return try escapedText(from: start)
-      case 0..<0x20: throw .notJSON
-      default: index += 1
-      }
+    let start = index + 1
+    guard let end = bytes.span.firstInText(from: start) else { throw .notJSON }
+    index = end
+    switch bytes[end] {
+    case UInt8(ascii: "\""):
+      finish()
+      return Array(bytes[start..<end])
+    case UInt8(ascii: "\\"): return try escapedText(from: start)
+    default: throw .notJSON
     }
-    throw .notJSON
   }
 
+  /// The rest of a string in which an escape stands at `index`.
   private mutating func escapedText(from start: Int) throws(MalformedMessage) -> [UInt8] {
     var text = Array(bytes[start..<index])
-    while index < bytes.count {
-      let byte = bytes[index]
+    while bytes[index] == UInt8(ascii: "\\") {
       index += 1
-      switch byte {
-      case UInt8(ascii: "\""):
-        index -= 1
-        finish()
-        return text
-      case UInt8(ascii: "\\"): text += try escape()
-      case 0..<0x20: throw .notJSON
-      default: text.append(byte)
-      }
+      text += try escape()
+      guard let end = bytes.span.firstInText(from: index) else { throw .notJSON }
+      text += bytes[index..<end]
+      index = end
     }
-    throw .notJSON
+    guard bytes[index] == UInt8(ascii: "\"") else { throw .notJSON }
+    finish()
+    return text
   }
 
   /// What an escape stands for, from behind its backslash.
@@ -178,5 +174,18 @@ private struct JSONScanner {
       default: return
       }
     }
+  }
+}
+
+extension Span<UInt8> {
+  /// The first place from `start` on of a quote, a backslash or a control character.
+  fileprivate func firstInText(from start: Int) -> Int? {
+    var index = start
+    while index < count {
+      let byte = self[index]
+      if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return index }
+      index += 1
+    }
+    return nil
   }
 }

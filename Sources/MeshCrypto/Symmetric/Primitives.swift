@@ -46,6 +46,7 @@ public enum Primitives {
 }
 
 /// Compares two secrets in time that depends on their lengths only.
+@inlinable
 public func constantTimeEqual(_ a: some Collection<UInt8>, _ b: some Collection<UInt8>) -> Bool {
   guard a.count == b.count else { return false }
   var difference: UInt8 = 0
