@@ -95,7 +95,7 @@ struct RunningBackbone {
     let request = VerifyRequest(
       peerID: key.keyHash.peerID, challenge: bytes, signature: try statement.signed(by: key),
       publicKey: key.publicKey.bytes, audience: origin.description, invite: nil)
-    return [UInt8](try JSONEncoder().encode(request))
+    return try request.json
   }
 
   func logIn(_ body: [UInt8]) async throws -> Answer {

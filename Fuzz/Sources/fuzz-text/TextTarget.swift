@@ -20,13 +20,13 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   case 0: readAddresses(String(decoding: bytes, as: UTF8.self))
   case 1: readInvitation(String(decoding: bytes, as: UTF8.self))
   case 2: readInvitation(InviteLine.prefix + withChecksum(bytes))
-  case 3: roundTrip(VerifyRequest.self, bytes)
+  case 3: readLogin(bytes)
   case 4:
     roundTrip(VerifyAnswer.self, bytes)
     roundTrip(ChallengeAnswer.self, bytes)
     roundTrip(SignedNodes.self, bytes)
   case 5: roundTrip(Problem.self, bytes)
-  case 6: roundTrip(RecordMessage.self, bytes)
+  case 6: readRecord(bytes)
   case 7: readLine(ControlRequest.self, bytes)
   case 8: readLine(ControlAnswer.self, bytes)
   case 9: readNames(String(decoding: bytes, as: UTF8.self))
@@ -73,6 +73,17 @@ private func readChallenge(_ bytes: [UInt8]) {
   precondition(again == nil || again == issued)
 }
 
+private func readLogin(_ bytes: [UInt8]) {
+  guard let request = try? VerifyRequest(json: bytes) else { return }
+  precondition((try? VerifyRequest(json: request.json)) == request, "a login does not come back")
+  precondition((try? JSONSerialization.jsonObject(with: Data(bytes))) != nil, "what was read is not JSON")
+}
+
+private func readRecord(_ bytes: [UInt8]) {
+  guard let message = try? RecordMessage(json: bytes) else { return }
+  precondition((try? RecordMessage(json: message.json)) == message, "a record does not come back")
+}
+
 /// What can be read can be written, and reads the same again.
 private func roundTrip<Message: Codable & Equatable>(_ type: Message.Type, _ bytes: [UInt8]) {
   guard let message = try? JSONDecoder().decode(type, from: Data(bytes)) else { return }
@@ -115,7 +126,7 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
       ("url", [0] + Array("https://backbone.example:8443/".utf8)),
       ("invitation", [1] + Array(invitation.text.utf8)),
       ("verify", try json(3, request)), ("challenge", try json(4, challenge)),
-      ("record", try json(6, RecordMessage(record: [1, 2, 3, 4]))),
+      ("record", [6] + RecordMessage(record: [1, 2, 3, 4]).json),
       ("port", [9] + Array("tcp/22".utf8)), ("name", [9] + Array("alice-1".utf8)),
       (
         "challenge-bytes",
