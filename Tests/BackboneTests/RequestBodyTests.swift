@@ -6,8 +6,10 @@ import Testing
 
 @Suite("Request bodies") struct RequestBodyTests {
   private static let request = VerifyRequest(
-    peerID: Fixture.alice.keyHash.peerID, challenge: Array(0..<56), signature: Array(repeating: 0xff, count: 4_627),
-    publicKey: Fixture.alice.publicKey.bytes, audience: "https://backbone.example:8443", invite: "ü \"\\ / \n€")
+    peerID: Fixture.alice.keyHash.peerID, challenge: Array(0..<56),
+    signature: Array(repeating: 0xff, count: 4_627),
+    publicKey: Fixture.alice.publicKey.bytes, audience: "https://backbone.example:8443",
+    invite: "ü \"\\ / \n€")
 
   private func read(_ json: String) -> Result<VerifyRequest, MalformedMessage> {
     Result { () throws(MalformedMessage) in try VerifyRequest(json: Array(json.utf8)) }
@@ -23,8 +25,11 @@ import Testing
     // Foundation's own choice: slashes escaped.
     #expect(try VerifyRequest(json: Array(JSONEncoder().encode(request))) == request)
     let text = String(decoding: try request.json, as: UTF8.self)
-    #expect(read(text.replacing("ü", with: #"\u00fC"#).replacing("€", with: #"\u20ac"#)) == .success(request))
-    #expect(read(" \t\r\n" + text.replacing(",", with: " ,\n").replacing("\":", with: "\" :\t") + " ") == .success(request))
+    let escaped = text.replacing("ü", with: #"\u00fC"#).replacing("€", with: #"\u20ac"#)
+    #expect(read(escaped) == .success(request))
+    #expect(
+      read(" \t\r\n" + text.replacing(",", with: " ,\n").replacing("\":", with: "\" :\t") + " ")
+        == .success(request))
   }
 
   @Test func `each escape of RFC 8259 stands for its character`() throws {
@@ -41,7 +46,8 @@ import Testing
 
   @Test(arguments: [
     ("", "the body is not a JSON object"), ("[]", "the body is not a JSON object"),
-    ("{", "the body is not JSON"), ("{}x", "the body is not JSON"), ("{\"peer_id\":\"00\",}", "the body is not JSON"),
+    ("{", "the body is not JSON"), ("{}x", "the body is not JSON"),
+    ("{\"peer_id\":\"00\",}", "the body is not JSON"),
     ("{\"peer_id\" \"00\"}", "the body is not JSON"), ("{\"peer_id\":\"0\u{1}0\"}", "the body is not JSON"),
     (#"{"peer_id":"\x"}"#, "the body is not JSON"), (#"{"peer_id":"\u12"}"#, "the body is not JSON"),
     (#"{"peer_id":"\ud800"}"#, "the body is not JSON"), (#"{"peer_id":"\"#, "the body is not JSON"),
@@ -65,7 +71,9 @@ import Testing
       for byte in [0x00, 0x22, 0x5c, 0x7b, 0xff] as [UInt8] {
         var changed = json
         changed[index] = byte
-        if let read = try? VerifyRequest(json: changed) { #expect(try VerifyRequest(json: read.json) == read) }
+        if let read = try? VerifyRequest(json: changed) {
+          #expect(try VerifyRequest(json: read.json) == read)
+        }
       }
     }
   }
@@ -73,6 +81,8 @@ import Testing
   @Test func `a field beyond its bound is refused`() throws {
     let long = String(repeating: "a", count: 513)
     let text = String(decoding: try Self.request.json, as: UTF8.self)
-    #expect(problem(text.replacing("https://backbone.example:8443", with: long)) == "audience: longer than 512 bytes")
+    #expect(
+      problem(text.replacing("https://backbone.example:8443", with: long))
+        == "audience: longer than 512 bytes")
   }
 }

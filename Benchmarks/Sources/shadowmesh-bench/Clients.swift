@@ -34,7 +34,9 @@ struct Clients {
   /// The body of a login that answers a challenge (the JSON that the backbone gave).
   func loginBody(for challenge: Substring, index: Int) throws -> [UInt8] {
     let answer = try JSONDecoder().decode(ChallengeAnswer.self, from: Data(challenge.utf8))
-    guard let bytes = [UInt8](hex: answer.challenge) else { throw Main.Usage(text: "no challenge: \(challenge)") }
+    guard let bytes = [UInt8](hex: answer.challenge) else {
+      throw Main.Usage(text: "no challenge: \(challenge)")
+    }
     let key = keys[index % keys.count]
     let statement = LoginStatement(
       audience: origin, region: region, backbone: backboneKey, challenge: bytes, node: key.keyHash)

@@ -39,8 +39,8 @@ enum Main {
     default:
       throw Usage(
         text:
-          "handshake | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE | token URL REGION KEY COUNT | publish URL REGION KEY COUNT"
-          + " | bare-route PORT BODY_FILE")
+          "handshake | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE"
+          + " | token URL REGION KEY COUNT | publish URL REGION KEY COUNT | bare-route PORT BODY_FILE")
     }
   }
 

@@ -88,7 +88,8 @@ final class RecordReader: Sendable {
 
   private var failure: StoreFailure {
     SQLiteStore.failure(
-      code: unsafe sqlite3_extended_errcode(database), message: unsafe String(cString: sqlite3_errmsg(database)),
+      code: unsafe sqlite3_extended_errcode(database),
+      message: unsafe String(cString: sqlite3_errmsg(database)),
       name: file)
   }
 }

@@ -46,7 +46,9 @@ public final class SQLiteStore: Sendable {
     try self.init(name: "memory", bounds: bounds, reader: nil) { try DatabaseQueue() }
   }
 
-  private init(name: String, bounds: Bounds, reader: RecordReader?, open: () throws -> any DatabaseWriter) throws {
+  private init(name: String, bounds: Bounds, reader: RecordReader?, open: () throws -> any DatabaseWriter)
+    throws
+  {
     self.name = name
     self.bounds = bounds
     self.reader = reader
@@ -135,7 +137,7 @@ extension SQLiteStore: Store {
         }
       } else {
         // One statement is a transaction by itself, and costs a third of one that is opened and closed.
-        try writeAlone { try Self.redeem(challenge, expiry, $0) } 
+        try writeAlone { try Self.redeem(challenge, expiry, $0) }
           ? .redeemed : .challengeUsed
       }
     if result == .redeemed {
@@ -286,7 +288,8 @@ extension SQLiteStore: Store {
       ] {
         let key = try db.primaryKey(table).columns.joined(separator: ", ")
         try db.execute(
-          sql: "DELETE FROM \(table) WHERE (\(key)) IN (SELECT \(key) FROM \(table) WHERE expiry <= ? LIMIT ?)",
+          sql:
+            "DELETE FROM \(table) WHERE (\(key)) IN (SELECT \(key) FROM \(table) WHERE expiry <= ? LIMIT ?)",
           arguments: [time.stored, Self.pruningBatch])
       }
       return try Self.count(db)

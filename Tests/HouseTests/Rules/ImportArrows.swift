@@ -36,8 +36,7 @@ enum ImportArrows {
     ]),
     "Backbone": http.union([
       "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging", "Metrics",
-      "GRDB", "JWTKit",
-      "ServiceLifecycle", "UnixSignals", "Yams",
+      "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
