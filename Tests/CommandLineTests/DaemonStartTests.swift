@@ -97,7 +97,7 @@ struct DaemonStartTests {
     #expect(try await place.lightnode().complaint.contains("passphrase_file in the configuration"))
     try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: passphrase)
     let open = try await place.lightnode("--passphrase-file", passphrase)
-    #expect(open.complaint.contains("others can read it: chmod 600 \(passphrase)"))
+    #expect(open.complaint.contains("others can read or change it: chmod 600 \(passphrase)"))
     let none = try await place.lightnode("--passphrase-file", place.path + "/none")
     #expect(none.complaint.contains("passphrase_file: \(place.path)/none cannot be used: No such file"))
   }
