@@ -127,7 +127,8 @@ let edges: [Target] = [
     "LightNodeTests",
     [
       "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto",
-      "StrictConfiguration", log, .product(name: "NIOCore", package: "swift-nio"),
+      "StrictConfiguration", "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
     ]),
   tests(
     "CommandLineTests",

@@ -58,8 +58,7 @@ public struct LightNodeDaemon: Sendable {
     let mtu = DeviceMTU(configuration.mtu, logger: logger) { try device.set(mtu: UInt32($0)) }
     let parts = try Parts(
       configuration: self.configuration, identity: identity, folder: folder, state: state, loop: loop,
-      mtu: mtu,
-      listenPort: port, logger: logger)
+      mtu: mtu, listenPort: port, logger: logger)
     await parts.connect()
     try await serve(parts) {
       logger.notice(
@@ -77,7 +76,9 @@ public struct LightNodeDaemon: Sendable {
   }
 
   private func serve(_ parts: Parts, started: @escaping @Sendable () -> Void) async throws {
-    let configuration = configuration.current
+    let metrics: Endpoint? =
+      if case .address(let endpoint) = configuration.current.metricsListener { endpoint } else { nil }
+    let beginning = Beginning(of: metrics == nil ? 1 : 2, then: started)
     var services: [ServiceGroupConfiguration.ServiceConfiguration] = [
       .init(service: LoopService(parts: parts), successTerminationBehavior: .gracefullyShutdownGroup),
       .init(service: Piece("backbone session") { try await parts.session.run() }),
@@ -86,17 +87,21 @@ public struct LightNodeDaemon: Sendable {
       .init(service: Piece("reload at SIGHUP") { await self.reloadAtSignal(parts) }),
       .init(
         service: Piece("control server") {
-          do { try await parts.controlServer.run(listening: started) } catch let failure
+          do { try await parts.controlServer.run(listening: beginning.hasBegun) } catch let failure
             as ControlSocket.Failure
           {
             throw StartFailure(failure, next: failure.next)
           }
         }),
     ]
-    if case .address(let endpoint) = configuration.metricsListener {
+    if let metrics {
       let server = MetricsServer(
-        address: endpoint, registry: registry, node: NodeCounts(), loop: parts.loop,
-        logger: Logger(label: "shadowmesh.metrics"))
+        address: metrics, registry: registry, node: NodeCounts(),
+        status: { [loop = parts.loop] in
+          try? await loop.perform { node, now, _ in node.status(now: now) }
+        },
+        logger: Logger(label: "shadowmesh.metrics")
+      ) { _ in beginning.hasBegun() }
       services.append(.init(service: server))
     }
     var group = ServiceGroupConfiguration(
@@ -110,8 +115,7 @@ public struct LightNodeDaemon: Sendable {
       let passphrase = try configuration.passphraseFile.map {
         try FirstLine.read($0, for: "passphrase_file")
       }
-      return try Keystore(directory: configuration.stateDirectory).open(
-        passphrase: passphrase)
+      return try Keystore(directory: configuration.stateDirectory).open(passphrase: passphrase)
     } catch let failure as Keystore.Failure {
       let next =
         if case .unreadable(_, .passphraseNeeded) = failure {

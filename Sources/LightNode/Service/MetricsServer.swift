@@ -5,7 +5,6 @@ import MeshNode
 import MeshWire
 import Metrics
 import NIOCore
-import NodeHost
 public import Observability
 import ServiceLifecycle
 
@@ -14,15 +13,19 @@ struct MetricsServer: Service, CustomStringConvertible {
   let address: Endpoint
   let registry: PrometheusRegistry
   let node: NodeCounts
-  let loop: NodeLoop
+  /// The node's counts; `nil` when it has none to give now.
+  let status: @Sendable () async -> NodeStatus?
   let logger: Logger
+  /// How long a connection may say nothing.
+  var idleTime = TimeAmount.seconds(10)
+  /// Told the port, once connections are taken.
+  let listening: @Sendable (_ port: Int) -> Void
 
   var description: String { "metrics server" }
 
-  /// Connections at once, and how long one may say nothing: any user of the machine may connect, and must not
-  /// use up what the daemon needs.
+  /// Connections at once; more wait for one to end. Any user of the machine may connect, and must not use up
+  /// the open files that the daemon needs.
   static let clientLimit = 16
-  static let idleTime: TimeAmount = .seconds(10)
 
   /// Serves until the group shuts down.
   func run() async throws {
@@ -37,7 +40,7 @@ struct MetricsServer: Service, CustomStringConvertible {
   private func makeApplication() -> some ApplicationProtocol {
     let router = Router()
     router.get("/metrics") { _, _ in
-      if let status = try? await loop.perform({ node, now, _ in node.status(now: now) }) { node.take(status) }
+      if let status = await status() { node.take(status) }
       return Response(
         status: .ok, headers: [.contentType: PrometheusRegistry.contentType],
         body: .init(byteBuffer: ByteBuffer(string: registry.render())))
@@ -48,10 +51,11 @@ struct MetricsServer: Service, CustomStringConvertible {
         body: .init(byteBuffer: ByteBuffer(string: "{\"status\":\"ok\"}\n")))
     }
     return Application(
-      router: router, server: .http1(configuration: .init(idleTimeout: Self.idleTime)),
+      router: router, server: .http1(configuration: .init(idleTimeout: idleTime)),
       configuration: .init(
         address: .hostname(address.address.description, port: Int(address.port)), serverName: nil,
         availableConnectionsDelegate: MaximumAvailableConnections(Self.clientLimit)),
+      onServerRunning: { listening($0.localAddress?.port ?? 0) },
       logger: logger)
   }
 }

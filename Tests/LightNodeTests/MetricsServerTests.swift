@@ -1,0 +1,87 @@
+import Foundation
+import Logging
+import MeshWire
+import NIOCore
+import NIOPosix
+import Observability
+import Synchronization
+import Testing
+
+@testable import LightNode
+
+@Suite("Metrics server")
+struct MetricsServerTests {
+  /// The server's sockets of a state (tcp(5)): 0A listens, 01 is connected. Those that wait in the kernel's
+  /// queue have no inode, and are no open files of the daemon's yet.
+  private func sockets(on port: Int, state: String) throws -> Int {
+    let local = "0100007F:" + String(format: "%04X", port)
+    return try String(contentsOfFile: "/proc/self/net/tcp", encoding: .utf8).split(separator: "\n").count {
+      let fields = $0.split(separator: " ")
+      return fields.count > 9 && fields[1] == local && fields[3] == state && fields[9] != "0"
+    }
+  }
+
+  @Test(
+    "Idle connections hold few of the daemon's open files, and not for long", .timeLimit(.minutes(2)))
+  func idleConnections() async throws {
+    let (ports, listening) = AsyncStream.makeStream(of: Int.self)
+    let server = MetricsServer(
+      address: Endpoint("127.0.0.1:0")!, registry: PrometheusRegistry(), node: NodeCounts(),
+      status: { nil }, logger: Logger(label: "test"), idleTime: .milliseconds(300)
+    ) { listening.yield($0) }
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await server.run() }
+      var iterator = ports.makeAsyncIterator()
+      let port = try #require(await iterator.next())
+      #expect(try sockets(on: port, state: "0A") == 1)
+      let (texts, answer) = AsyncStream.makeStream(of: String.self)
+      var idle: [any Channel] = []
+      for _ in 0..<40 { idle.append(try await connect(to: port, nil)) }
+      let last = try await connect(to: port, answer)
+      try await last.writeAndFlush(ByteBuffer(string: "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"))
+      var counts = [try sockets(on: port, state: "01")]
+      for channel in idle {
+        try await channel.closeFuture.get()
+        counts.append(try sockets(on: port, state: "01"))
+      }
+      #expect(counts.allSatisfy { $0 <= MetricsServer.clientLimit })
+      var all = ""
+      for await text in texts { all += text }
+      #expect(all.hasPrefix("HTTP/1.1 200"))
+      tasks.cancelAll()
+    }
+  }
+
+  @Test("The daemon runs once the last of its parts listens, and is told so once")
+  func beginning() {
+    let count = Mutex(0)
+    let beginning = Beginning(of: 2) { count.withLock { $0 += 1 } }
+    beginning.hasBegun()
+    #expect(count.withLock { $0 } == 0)
+    for _ in 0..<2 { beginning.hasBegun() }
+    #expect(count.withLock { $0 } == 1)
+  }
+
+  private func connect(
+    to port: Int, _ answer: AsyncStream<String>.Continuation?
+  ) async throws -> any Channel {
+    try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          if let answer { try channel.pipeline.syncOperations.addHandler(Reading(answer)) }
+        }
+      }
+      .connect(host: "127.0.0.1", port: port).get()
+  }
+
+  /// Hands on what comes, until the connection ends.
+  private final class Reading: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    private let answer: AsyncStream<String>.Continuation
+    init(_ answer: AsyncStream<String>.Continuation) { self.answer = answer }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      answer.yield(String(buffer: unwrapInboundIn(data)))
+    }
+    func channelInactive(context: ChannelHandlerContext) { answer.finish() }
+  }
+}
