@@ -1,5 +1,6 @@
 import ControlAPI
 import MeshCrypto
+import MeshNode
 import MeshWire
 import Testing
 
@@ -98,6 +99,16 @@ struct InviteTests {
     let outcome9 = ledger.add(entry([200], expires: 9_000), now: WallTime(secondsSinceEpoch: 3_000))
     #expect(outcome9)
     #expect(ledger.entries.count == 1)
+  }
+
+  @Test("Who did not answer has not refused: whoever joins is told which, and where it was tried")
+  func whatAJoinFailsOf() {
+    #expect(ControlDesk.failure(.accepted, tried: line.endpoints) == nil)
+    #expect(ControlDesk.failure(.refused, tried: line.endpoints)?.kind == .refused)
+    let unanswered = ControlDesk.failure(.unanswered, tried: line.endpoints)
+    #expect(unanswered?.kind == .timedOut)
+    #expect(unanswered?.message.contains("192.0.2.1:8443, [2001:db8::1]:8443") == true)
+    #expect(ControlDesk.failure(.unanswered, tried: [])?.message.contains("no address") == true)
   }
 
   @Test func aStoredLedgerIsBoundedToo() throws {

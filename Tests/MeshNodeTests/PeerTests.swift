@@ -110,6 +110,25 @@ struct PeerTests {
     #expect(refused)
   }
 
+  @Test("an inviter that cannot be reached has not refused: its answer is none, after 30 s")
+  func unansweredInvitation() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let nowhere = try #require(Endpoint("192.0.2.77:9"))
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash, endpoints: [nowhere]),
+      now: net.now)
+    net.hosts[0].node.redeemInvitation(at: net.peerID(1), secret: Primitives.sha256([42]), now: net.now)
+    net.settle(0)
+    for (time, expected) in [(29, []), (2, [.unanswered])] as [(Int, [InviteAnswer])] {
+      net.run(.seconds(time))
+      let answers = net.hosts[0].events.compactMap {
+        if case .inviteAnswered(net.peerID(1), let answer) = $0 { answer } else { nil }
+      }
+      #expect(answers == expected)
+    }
+  }
+
   @Test("a removed peer is a stranger: its packets are dropped")
   func removal() throws {
     var net = SmallInternet()

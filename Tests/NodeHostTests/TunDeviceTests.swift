@@ -85,11 +85,23 @@ struct TunDeviceTests {
     #expect(throws: TunDeviceError(name: name, reason: .badName)) { try TunDevice(name: name) }
   }
 
-  @Test("missing rights name the capability", arguments: [true, false])
-  func missingRights(wasOpened: Bool) {
+  @Test("missing rights name the capability")
+  func missingRights() {
     let error = TunDeviceError(
-      name: "mesh0", reason: .opening(EPERM, path: "/dev/net/tun", wasOpened: wasOpened))
+      name: "mesh0", reason: .opening(EPERM, path: "/dev/net/tun", wasOpened: true))
     #expect(error.isPermission)
     #expect(error.description.contains("needs CAP_NET_ADMIN: run as root or use the systemd unit"))
+  }
+
+  @Test(
+    "a device file that cannot be opened names the file: no capability would help",
+    arguments: [(EACCES, "`chmod 666 /dev/net/tun`"), (EPERM, "container or unit")])
+  func closedDeviceFile(code: Int32, advice: String) {
+    let error = TunDeviceError(
+      name: "mesh0", reason: .opening(code, path: "/dev/net/tun", wasOpened: false))
+    #expect(error.isPermission)
+    #expect(error.description.hasPrefix("/dev/net/tun cannot be opened: "))
+    #expect(error.description.contains(advice))
+    #expect(!error.description.contains("CAP_NET_ADMIN"))
   }
 }

@@ -47,10 +47,11 @@ extension ControlDesk {
     guard let chosen = await chosenName(name, for: peerID, before: before) else {
       throw ControlFailure(.conflict, "no free name was found", next: "choose one with --name")
     }
-    let rules = allow.isEmpty ? before?.allow ?? [] : allow
     try await membership.introduce(chosen, peerID, keyHash: line.keyHash, endpoints: line.endpoints)
     do {
       try await redeem(line, at: peerID)
+      // As they are by now: who was removed meanwhile comes back without the old permissions.
+      let rules = allow.isEmpty ? await membership.entry(peerID)?.allow ?? [] : allow
       try await membership.add(
         chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
     } catch {
@@ -75,15 +76,21 @@ extension ControlDesk {
     try await loop.perform { node, now, _ in
       node.redeemInvitation(at: peerID, secret: line.secret, now: now)
     }
-    switch await reader.invitations.outcome(of: peerID, within: Self.patience + .seconds(5)) {
-    case .accepted?: return
-    case .refused?:
-      throw ControlFailure(
+    let answer = await reader.invitations.outcome(of: peerID, within: Self.patience + .seconds(5))
+    if let failure = Self.failure(answer ?? .unanswered, tried: line.endpoints) { throw failure }
+  }
+
+  /// What whoever joins is told; `nil` when the invitation was accepted.
+  static func failure(_ answer: InviteAnswer, tried endpoints: [Endpoint]) -> ControlFailure? {
+    switch answer {
+    case .accepted: return nil
+    case .refused:
+      return ControlFailure(
         .refused, "the other node refused the invitation: it has been used, or has expired there",
         next: "ask for a new one")
-    case .unanswered?, nil:
-      let tried = line.endpoints.map(\.description).joined(separator: ", ")
-      throw ControlFailure(
+    case .unanswered:
+      let tried = endpoints.map(\.description).joined(separator: ", ")
+      return ControlFailure(
         .timedOut, "the node that invited did not answer (tried \(tried.isEmpty ? "no address" : tried))",
         next: "is its daemon running, and can its UDP port be reached from here?")
     }

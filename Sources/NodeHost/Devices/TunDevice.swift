@@ -93,7 +93,10 @@ public struct TunDeviceError: Error, Hashable, Sendable, CustomStringConvertible
       switch code {
       case ENOENT, ENODEV, ENXIO:
         return "\(path) is missing: load the kernel's module with `modprobe tun`"
-      case EACCES, EPERM: return "\(path) cannot be opened: \(rights)"
+      case EACCES:
+        return "\(path) cannot be opened: its mode keeps this user out: `chmod 666 \(path)`, or run as root"
+      case EPERM:
+        return "\(path) cannot be opened: the container or unit that this runs in does not allow the device"
       default: return "\(path) cannot be opened: \(SystemError(code: code))"
       }
     case .opening(let code, _, true):
