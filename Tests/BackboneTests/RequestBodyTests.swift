@@ -34,8 +34,8 @@ import Testing
 
   @Test func `each escape of RFC 8259 stands for its character`() throws {
     let text = String(decoding: try Self.request.json, as: UTF8.self)
-    let short = text.replacing("https://backbone.example:8443", with: #"\"\\\/\b\f\n\r\t\u0041"#)
-    #expect(try read(short).get().audience == "\"\\/\u{8}\u{c}\n\r\tA")
+    let short = text.replacing("https://backbone.example:8443", with: #"\"\\\/\b\f\n\r\t\u0041\uD83D\uDE00"#)
+    #expect(try read(short).get().audience == "\"\\/\u{8}\u{c}\n\r\tA😀")
   }
 
   @Test func `a record reads back`() throws {
@@ -50,7 +50,10 @@ import Testing
     ("{\"peer_id\":\"00\",}", "the body is not JSON"),
     ("{\"peer_id\" \"00\"}", "the body is not JSON"), ("{\"peer_id\":\"0\u{1}0\"}", "the body is not JSON"),
     (#"{"peer_id":"\x"}"#, "the body is not JSON"), (#"{"peer_id":"\u12"}"#, "the body is not JSON"),
-    (#"{"peer_id":"\ud800"}"#, "the body is not JSON"), (#"{"peer_id":"\"#, "the body is not JSON"),
+    (#"{"peer_id":"\ud800"}"#, "the body is not JSON"),
+    (#"{"peer_id":"\ud800\ud800"}"#, "the body is not JSON"),
+    (#"{"peer_id":"\udc00"}"#, "the body is not JSON"), (#"{"peer_id":"\ud800\u"}"#, "the body is not JSON"),
+    (#"{"peer_id":"\"#, "the body is not JSON"),
     (#"{"peer_id":"\u00"#, "the body is not JSON"),
     (#"{"peer_id":"00","peer_id":"00"}"#, "peer_id: stands twice"),
     (#"{"peer_id":1}"#, "peer_id: not a text"), (#"{"peer_id":null}"#, "peer_id: not a text"),

@@ -141,24 +141,36 @@ private struct JSONScanner {
   /// What an escape stands for, from behind its backslash.
   private mutating func escape() throws(MalformedMessage) -> [UInt8] {
     guard index < bytes.count else { throw .notJSON }
-    defer { index += 1 }
-    switch bytes[index] {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return [bytes[index]]
+    let letter = bytes[index]
+    index += 1
+    switch letter {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return [letter]
     case UInt8(ascii: "b"): return [0x08]
     case UInt8(ascii: "f"): return [0x0c]
     case UInt8(ascii: "n"): return [0x0a]
     case UInt8(ascii: "r"): return [0x0d]
     case UInt8(ascii: "t"): return [0x09]
     case UInt8(ascii: "u"):
-      guard index + 4 < bytes.count,
-        let code = [UInt8](hex: String(decoding: bytes[(index + 1)...(index + 4)], as: UTF8.self)),
-        // No field of ours needs a character beyond the basic plane: halves of surrogate pairs are refused.
-        let scalar = Unicode.Scalar(UInt16(code[0]) << 8 | UInt16(code[1]))
-      else { throw .notJSON }
-      index += 4
-      return Array(String(scalar).utf8)
+      var units = [try codeUnit()]
+      if UTF16.isLeadSurrogate(units[0]) {
+        guard bytes[index...].starts(with: #"\u"#.utf8) else { throw .notJSON }
+        index += 2
+        units.append(try codeUnit())
+      }
+      // Half of a pair stands for no character.
+      guard let text = String(validating: units, as: UTF16.self) else { throw .notJSON }
+      return Array(text.utf8)
     default: throw .notJSON
     }
+  }
+
+  /// Four hexadecimal digits: a code unit of UTF-16.
+  private mutating func codeUnit() throws(MalformedMessage) -> UInt16 {
+    guard index + 4 <= bytes.count,
+      let code = [UInt8](hex: String(decoding: bytes[index..<(index + 4)], as: UTF8.self))
+    else { throw .notJSON }
+    index += 4
+    return UInt16(code[0]) << 8 | UInt16(code[1])
   }
 
   /// Steps over the closing quote.
