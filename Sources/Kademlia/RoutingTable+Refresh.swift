@@ -3,7 +3,7 @@ public import MeshWire
 extension RoutingTable {
   /// When the next bucket wants a refresh look-up; `nil` while the table is empty.
   public var refreshDeadline: Instant? {
-    refreshable.map { buckets[$0].lastLookup + limits.refreshInterval }.min()
+    refreshable.lazy.map { buckets[$0].lastLookup + limits.refreshInterval }.min()
   }
 
   /// A look-up for `target` starts: its bucket is fresh.

@@ -46,6 +46,7 @@ struct ControlMessageTests {
     let huge = [9] + [UInt8](repeating: 0, count: UnverifiedPeerRecord.sizeLimit + 1)
     #expect(throws: DecodingFailure.tooLarge) { try ControlMessage(decoding: huge) }
     #expect(throws: DecodingFailure.badValue) { try ControlMessage(decoding: [0x7f, 0, 0, 0, 1]) }
+    #expect(throws: DecodingFailure.badValue) { try ControlMessage(decoding: [2, 0, 0, 0, 1, 2]) }
   }
 
   @Test("twenty hints fit one datagram")

@@ -121,4 +121,39 @@ struct DialingTests {
     for datagram in answer { net.hand(datagram, to: 0, from: responder) }
     #expect(isConnected(net) && net.state(of: 1, at: 0)?.path?.endpoint == responder)
   }
+
+  @Test("an attempt that fails takes away what only others named, not what the owner did")
+  func hintsGo() throws {
+    var net = SmallInternet()
+    _ = try net.addHost()
+    let keyHash = try IdentityKey().keyHash
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: keyHash.peerID, keyHash: keyHash, endpoints: [endpoint(1)]), now: net.now)
+    let hint = ContactHint(keyHash: keyHash, endpoint: endpoint(2), sequence: 0)
+    net.hosts[0].node.reach(hint, with: .ping(ControlMessage.RequestID(number: 1)), now: net.now)
+    net.settle(0)
+    func origins() -> [Candidate.Origin]? {
+      net.hosts[0].node.neighbours.entries.first?.candidates.map(\.origin)
+    }
+    #expect(origins() == [.owner, .hint])
+    net.run(.seconds(31))
+    #expect(origins() == [.owner])
+  }
+
+  @Test("our attempt that nobody answers does not end the session that the peer began meanwhile")
+  func otherSession() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let other = net.hosts[1].identity.keyHash
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: other.peerID, keyHash: other, endpoints: [endpoint(1)]), now: net.now)
+    net.settle(0)
+    try net.addOneSided(1, 0)
+    net.run(.seconds(1))
+    #expect(isConnected(net) && net.hosts[0].node.attempts.count == 1)
+    net.run(.seconds(40))
+    #expect(isConnected(net) && net.hosts[0].node.attempts.isEmpty)
+    let isLost = net.hosts[0].events.contains { if case .peerLost = $0 { true } else { false } }
+    #expect(!isLost)
+  }
 }

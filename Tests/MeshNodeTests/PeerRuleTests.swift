@@ -1,7 +1,8 @@
 import MeshCrypto
-import MeshNode
 import MeshWire
 import Testing
+
+@testable import MeshNode
 
 @Suite("Whom an owner may add")
 struct PeerRuleTests {
@@ -76,5 +77,40 @@ struct PeerRuleTests {
     net.run(.milliseconds(10))
     #expect(net.hosts[1].delivered.isEmpty)
     #expect(net.drops(1, .notAllowed) == 1)
+  }
+
+  @Test("a key that a record brought is taken for its own KeyHash alone")
+  func keyOfRecord() throws {
+    var net = SmallInternet()
+    _ = try net.addHost()
+    let identity = try IdentityKey()
+    let record = try net.record(of: identity, admitting: [], endpoint: net.hosts[0].endpoint)
+    _ = try net.hosts[0].node.records.store(record, keeping: [])
+    var bytes = identity.keyHash.bytes
+    bytes[31] ^= 1
+    for (keyHash, expected) in [(KeyHash(bytes), nil), (identity.keyHash, identity.publicKey)] {
+      let peerID = identity.keyHash.peerID
+      #expect(refusal(&net, PeerEntry(peerID: peerID, keyHash: keyHash)) == nil)
+      #expect(net.hosts[0].node.neighbours.entries.first?.publicKey == expected)
+      _ = net.hosts[0].node.removePeer(peerID, now: net.now)
+    }
+  }
+
+  @Test("what a removed peer may answer is forgotten with it")
+  func removedConversations() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.addOneSided(0, 1)
+    let here = Packet.address(net.peerID(0))
+    let there = Packet.address(net.peerID(1))
+    net.transmit(Packet.udp(from: here, to: there, source: 5, destination: 6), from: 0)
+    let reply = Packet.udp(from: there, to: here, source: 6, destination: 5)
+    func verdict() -> DropReason? {
+      net.hosts[0].node.filter.incoming(
+        reply.span, from: OverlayAddress(of: net.peerID(1)).value, permission: .repliesOnly, now: net.now)
+    }
+    #expect(verdict() == nil)
+    _ = net.hosts[0].node.removePeer(net.peerID(1), now: net.now)
+    #expect(verdict() == .notAllowed)
   }
 }

@@ -113,7 +113,7 @@ extension MeshNode {
 }
 
 /// What the session classes say to a KeyHash before its signature is looked at (protocol.md §6).
-private struct AdmissionRule {
+struct AdmissionRule {
   let neighbours: NeighbourTable
   let records: RecordCache
   let own: KeyHash

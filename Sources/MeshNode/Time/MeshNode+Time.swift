@@ -27,13 +27,16 @@ extension MeshNode {
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
   }
 
-  /// When ``advance(to:wall:)`` is wanted next.
+  /// When ``advance(to:wall:)`` is wanted next. Asked at each turn of the loop; allocates nothing while
+  /// nothing is looked up.
   public var nextDeadline: Instant? {
-    var earliest = [responders.nextDeadline, lookupDeadline, table.refreshDeadline].compactMap { $0 }.min()
+    var earliest = responders.nextDeadline
     func consider(_ deadline: Instant?) {
       guard let deadline else { return }
       earliest = min(earliest ?? deadline, deadline)
     }
+    consider(lookupDeadline)
+    consider(table.refreshDeadline)
     consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
