@@ -12,8 +12,8 @@ import NIOSSL
 /// Every method throws ``BackboneClientError``. No answer is trusted for who it comes from: the login
 /// statement and the node list bind to the configured `backbone_key`, and records come back unverified.
 public struct BackboneClient: Sendable {
-  /// How long one request may take in all.
-  static let requestTime = TimeAmount.seconds(15)
+  /// How long one request may take, to the last byte of its answer.
+  static let requestTime = Duration.seconds(15)
   /// How far the clocks of node and backbone may be apart. What a node signs goes by the backbone's clock,
   /// and nobody has signed the challenge that tells it.
   static let clockTolerance = Duration.seconds(7_200)
@@ -22,11 +22,17 @@ public struct BackboneClient: Sendable {
 
   private let configuration: BackboneClientConfiguration
   private let origin: Origin
+  private let requestTime: Duration
   private let http: HTTPClient
 
   /// Checks the configuration and loads the CA file; nothing is sent yet.
   public init(configuration: BackboneClientConfiguration) throws(BackboneClientError) {
+    try self.init(configuration: configuration, requestTime: Self.requestTime)
+  }
+
+  init(configuration: BackboneClientConfiguration, requestTime: Duration) throws(BackboneClientError) {
     self.configuration = configuration
+    self.requestTime = requestTime
     origin = try configuration.checkedOrigin()
     var tls = TLSConfiguration.makeClientConfiguration()
     tls.minimumTLSVersion = .tlsv13
@@ -139,11 +145,9 @@ public struct BackboneClient: Sendable {
 
   /// Sends one request, reads at most ``MessageLimit/answer`` bytes, and turns errors into ours.
   private func exchange(_ request: HTTPClientRequest) async throws -> ByteBuffer {
-    let response: HTTPClientResponse
-    let body: ByteBuffer
+    let answer: Answer?
     do {
-      response = try await http.execute(request, timeout: Self.requestTime)
-      body = try await response.body.collect(upTo: MessageLimit.answer)
+      answer = try await wholeAnswer(to: request)
     } catch is NIOTooManyBytesError {
       throw BackboneClientError.badAnswer("more than \(MessageLimit.answer) bytes")
     } catch is CancellationError {
@@ -151,9 +155,37 @@ public struct BackboneClient: Sendable {
     } catch {
       throw BackboneClientError.unreachable(url: origin.description, reason: "\(error)")
     }
-    if (200..<300).contains(response.status.code) { return body }
-    let retry = response.headers.first(name: "retry-after").flatMap { Int($0) }
-    throw Self.failure(status: Int(response.status.code), body: body, retryAfter: retry)
+    guard let answer else {
+      throw BackboneClientError.unreachable(
+        url: origin.description, reason: "no whole answer within \(requestTime.components.seconds) s")
+    }
+    if (200..<300).contains(answer.status.code) { return answer.body }
+    let retry = answer.headers.first(name: "retry-after").flatMap { Int($0) }
+    throw Self.failure(status: Int(answer.status.code), body: answer.body, retryAfter: retry)
+  }
+
+  private struct Answer: Sendable {
+    let status: HTTPResponseStatus
+    let headers: HTTPHeaders
+    let body: ByteBuffer
+  }
+
+  /// The whole answer, or `nil` when it takes longer than a request may. The HTTP client's own time limit
+  /// ends with the head of the answer: a body that trickles could hold a node for days.
+  private func wholeAnswer(to request: HTTPClientRequest) async throws -> Answer? {
+    try await withThrowingTaskGroup(of: Answer?.self) { tasks in
+      tasks.addTask {
+        let response = try await http.execute(request, timeout: TimeAmount(requestTime))
+        let body = try await response.body.collect(upTo: MessageLimit.answer)
+        return Answer(status: response.status, headers: response.headers, body: body)
+      }
+      tasks.addTask {
+        try await Task.sleep(for: requestTime)
+        return nil
+      }
+      defer { tasks.cancelAll() }
+      return try await tasks.next() ?? nil
+    }
   }
 
   private static func failure(status: Int, body: ByteBuffer, retryAfter: Int?) -> BackboneClientError {
