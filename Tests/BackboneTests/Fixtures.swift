@@ -1,8 +1,9 @@
-import Backbone
 import BackboneAPI
 import Foundation
 import MeshCrypto
 import MeshWire
+
+@testable import Backbone
 
 /// Names, keys and times that the tests share. Keys come from fixed seeds.
 enum Fixture {
@@ -63,5 +64,18 @@ enum Fixture {
       atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     defer { try? FileManager.default.removeItem(atPath: path) }
     return try await body(path)
+  }
+  /// A store that holds the records of alice and carol, and whose file can't grow any more.
+  static func withFullStore(_ body: (SQLiteStore, _ file: String) async throws -> Void) async throws {
+    try await withDirectory { directory in
+      let file = directory + "/registry.sqlite"
+      let open = try SQLiteStore(file: file)
+      for key in [alice, carol] { _ = try await open.put(StoredRecord(record(of: key)), replacing: nil) }
+      var bounds = SQLiteStore.Bounds()
+      bounds.pages = 1
+      try await body(try SQLiteStore(file: file, bounds: bounds), file)
+      // A store that opens a file alone writes to it first.
+      withExtendedLifetime(open) {}
+    }
   }
 }

@@ -63,6 +63,35 @@ import Testing
     try await registry.shutdown()
   }
 
+  @Test func `a store without room makes the backbone unready from the first failed write on`() async throws {
+    try await Fixture.withFullStore { store, file in
+      let registry = try await registry(store, TestClock())
+      try await registry.checkReadiness()
+      let record = try Fixture.record(of: Fixture.bob)
+      await #expect(throws: StoreFailure.diskFull(file)) {
+        try await registry.publish(record.bundle, by: record.keyHash)
+      }
+      await #expect(throws: StoreFailure.diskFull(file)) { try await registry.checkReadiness() }
+      try await registry.shutdown()
+    }
+  }
+
+  @Test func `upkeep finds out by itself that nothing can be stored`() async throws {
+    try await Fixture.withFullStore { store, file in
+      let registry = try await registry(store, TestClock())
+      await #expect(throws: StoreFailure.diskFull(file)) { try await registry.maintain() }
+      await #expect(throws: StoreFailure.diskFull(file)) { try await registry.checkReadiness() }
+      try await registry.shutdown()
+    }
+  }
+
+  @Test func `a check that is done gives its place back`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let registry = try await registry(store, TestClock(), work: WorkThreads(limit: 1))
+    for _ in 0..<2 { _ = try await registry.logIn(try request(for: registry.challenge())) }
+    try await registry.shutdown()
+  }
+
   @Test func `the node list is signed anew before it expires`() async throws {
     let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
     let clock = TestClock()

@@ -1,5 +1,4 @@
 import Foundation
-import GRDB
 import MeshCrypto
 import MeshWire
 import Testing
@@ -115,8 +114,27 @@ import Testing
     }
   }
 
-  @Test func `a full disk is told apart`() {
-    let error = SQLiteStore.failure(DatabaseError(resultCode: .SQLITE_FULL), name: "x")
-    #expect(error as? StoreFailure == .diskFull("x"))
+  @Test func `a full disk refuses what is new, is noticed by upkeep, and loses nothing`() async throws {
+    try await Fixture.withFullStore { store, file in
+      let old = StoredRecord(try Fixture.record(of: Fixture.alice))
+      let new = StoredRecord(try Fixture.record(of: Fixture.bob))
+      await #expect(throws: StoreFailure.diskFull(file)) { try await store.put(new, replacing: nil) }
+      await #expect(throws: StoreFailure.diskFull(file)) { try await store.prune(now: now) }
+      #expect(try await store.record(of: old.keyHash.peerID) == old)
+      #expect(try await store.record(of: new.keyHash.peerID) == nil)
+      // What expires makes room again.
+      try await store.prune(now: old.expiry + .seconds(7_800))
+      #expect(try await store.put(new, replacing: nil))
+    }
+  }
+
+  @Test(arguments: ["redeemed", "records"])
+  func `a table that is full shows in the check`(table: String) async throws {
+    var bounds = SQLiteStore.Bounds()
+    if table == "redeemed" { bounds.redeemed = 0 } else { bounds.records = 0 }
+    try await withStore(bounds) { store in
+      await #expect(throws: StoreFailure.full(table: table, bound: 0)) { try await store.check() }
+    }
+    try await withStore { try await $0.check() }
   }
 }

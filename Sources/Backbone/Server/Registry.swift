@@ -33,7 +33,7 @@ final class Registry: Sendable {
     var revocations = Revocations()
     var nodeList: [UInt8]
     var nodeListSigned: WallTime
-    /// Set while upkeep, which writes, fails.
+    /// Set by a write that fails, until upkeep, which writes too, succeeds.
     var storeFailure: StoreFailure?
   }
 
@@ -81,7 +81,9 @@ final class Registry: Sendable {
     let now = clock.wall()
     do {
       let pending = try rule.examine(request, now: now)
-      return try await work.run { try await self.logIn(pending, now: now) }
+      return try await work.run {
+        try await self.notingFailure { try await self.logIn(pending, now: now) }
+      }
     } catch let refusal as LoginRefusal {
       metrics.loginRefusals[refusal]?.increment()
       throw Refusal(refusal.problem)
@@ -135,7 +137,17 @@ final class Registry: Sendable {
     let unverified: UnverifiedPeerRecord
     do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
     guard unverified.claimedKeyHash == publisher else { throw refused(.notOwner) }
-    try await work.run { try await self.publish(unverified, by: publisher) }
+    try await work.run {
+      try await self.notingFailure { try await self.publish(unverified, by: publisher) }
+    }
+  }
+
+  /// Does what writes to the store, and remembers for ``checkReadiness()`` that it couldn't.
+  private func notingFailure<Value>(_ body: () async throws -> Value) async throws -> Value {
+    do { return try await body() } catch let failure as StoreFailure {
+      state.withLock { $0.storeFailure = failure }
+      throw failure
+    }
   }
 
   private func publish(_ unverified: UnverifiedPeerRecord, by publisher: KeyHash) async throws {
@@ -207,13 +219,8 @@ final class Registry: Sendable {
   /// What has to be done every few seconds.
   func maintain() async throws {
     let now = clock.wall()
-    do {
-      try await store.prune(now: now)
-      state.withLock { $0.storeFailure = nil }
-    } catch {
-      state.withLock { $0.storeFailure = error as? StoreFailure }
-      throw error
-    }
+    try await notingFailure { try await store.prune(now: now) }
+    state.withLock { $0.storeFailure = nil }
     try await refreshRevocations()
     for (table, rows) in try await store.sizes() { metrics.record(rows: rows, of: table) }
     metrics.workWaiting.record(work.waitingCount)

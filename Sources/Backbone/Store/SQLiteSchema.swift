@@ -51,6 +51,10 @@ enum SQLiteSchema {
           ) WITHOUT ROWID;
           """)
     }
+    migrator.registerMigration("2 probe") { db in
+      // Always empty: what is written to it to see whether there is room is taken back at once.
+      try db.execute(sql: "CREATE TABLE probe (room BLOB NOT NULL)")
+    }
     return migrator
   }
 }

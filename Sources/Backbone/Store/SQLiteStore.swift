@@ -14,6 +14,8 @@ public final class SQLiteStore: Sendable {
   static let afterlife = Duration.seconds(7_800)
   /// Rows that one pruning deletes from a table, so that writers don't wait long.
   static let pruningBatch = 10_000
+  /// What has to fit in for the store to count as one that can be written: a record with its private part.
+  static let probeSize = 12_000
 
   private let database: any DatabaseWriter
   /// `nil` when the store is in memory.
@@ -34,6 +36,7 @@ public final class SQLiteStore: Sendable {
     configuration.busyMode = .timeout(5)
     configuration.prepareDatabase { db in
       try db.execute(sql: "PRAGMA synchronous = NORMAL")
+      if let pages = bounds.pages { try db.execute(sql: "PRAGMA max_page_count = \(pages)") }
     }
     try self.init(name: file, bounds: bounds, reader: RecordReader(file: file)) {
       try DatabasePool(path: file, configuration: configuration)
@@ -295,9 +298,16 @@ extension SQLiteStore: Store {
       return try Self.count(db)
     }
     counts.withLock { $0 = fresh }
+    // Apart from the deletions, which make room and must stand whatever comes of this.
+    try await write { db in
+      try db.execute(sql: "INSERT INTO probe (room) VALUES (zeroblob(?))", arguments: [Self.probeSize])
+      try db.execute(sql: "DELETE FROM probe")
+    }
   }
 
   public func check() async throws {
+    try checkRoom(in: "redeemed", bound: bounds.redeemed)
+    try checkRoom(in: "records", bound: bounds.records)
     _ = try await read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sqlite_schema") }
   }
 

@@ -116,9 +116,10 @@ public protocol Store: Sendable {
   /// Revokes all tokens of a peer that were issued before `time`.
   func revoke(tokensOf peer: KeyHash, before time: WallTime, until expiry: WallTime) async throws
 
-  /// Forgets what has expired; a bounded number of rows a call.
+  /// Forgets what has expired, a bounded number of rows a call; then throws unless a record could be written.
   func prune(now: WallTime) async throws
-  /// Throws unless the store can be read and written.
+  /// Throws unless the store can be read, and has room for another login and another record within its
+  /// bounds. Writes nothing: ``prune(now:)`` does.
   func check() async throws
   /// Rows by table, for metrics.
   func sizes() async throws -> [String: Int]
