@@ -12,7 +12,8 @@ import Testing
     -> PublicationRule.Decision
   {
     PublicationRule.decide(
-      record, publisher: publisher.keyHash, known: known.map { StoredRecord($0).known })
+      StoredRecord(record).summary, publisher: publisher.keyHash,
+      known: known.map { StoredRecord($0).summary })
   }
 
   @Test func `a first record and a higher sequence are stored`() throws {
@@ -47,10 +48,11 @@ import Testing
 
   @Test func `another key under the same PeerID is refused`() throws {
     let record = try Fixture.record(of: Fixture.alice)
-    let stranger = KnownRecord(
+    let stranger = RecordSummary(
       keyHash: Fixture.bob.keyHash, sequence: SequenceNumber(0), bodyDigest: [], hasPrivatePart: false)
     #expect(
-      PublicationRule.decide(record, publisher: Fixture.alice.keyHash, known: stranger)
+      PublicationRule.decide(
+        StoredRecord(record).summary, publisher: Fixture.alice.keyHash, known: stranger)
         == .refuse(.peerIDTaken))
   }
 

@@ -63,6 +63,40 @@ import Testing
     try await registry.shutdown()
   }
 
+  @Test func `a record that wouldn't be stored costs no check of a signature`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let registry = try await registry(store, TestClock(), work: WorkThreads(limit: 0))
+    let alice = Fixture.alice.keyHash
+    func publish(_ sequence: UInt64, port: UInt16 = 8_443) async throws {
+      let record = try Fixture.record(of: Fixture.alice, sequence: sequence, port: port)
+      try await registry.publish(record.bundle, by: alice)
+    }
+    _ = try await store.put(
+      StoredRecord(try Fixture.record(of: Fixture.alice, sequence: 5)), replacing: nil)
+    try await publish(5)
+    await #expect(throws: Refusal(.sequenceTooLow)) { try await publish(4) }
+    await #expect(throws: Refusal(.sequenceReused)) { try await publish(5, port: 1) }
+    await #expect(throws: Refusal(.overloaded, retryAfter: 1)) { try await publish(6) }
+    try await registry.shutdown()
+  }
+
+  @Test func `publications leave half of the places to logins`() async throws {
+    let work = WorkThreads(limit: 2)
+    let (started, start) = AsyncStream<Void>.makeStream()
+    let (gate, open) = AsyncStream<Void>.makeStream()
+    async let first: Void = work.run(for: .publication) {
+      start.yield()
+      for await _ in gate { break }
+    }
+    for await _ in started { break }
+    await #expect(throws: Refusal(.overloaded, retryAfter: 1)) { try await work.run(for: .publication) {} }
+    try await work.run(for: .login) {}
+    open.yield()
+    try await first
+    try await work.run(for: .publication) {}
+    try await work.shutdown()
+  }
+
   @Test func `a store without room makes the backbone unready from the first failed write on`() async throws {
     try await Fixture.withFullStore { store, file in
       let registry = try await registry(store, TestClock())

@@ -2,8 +2,8 @@ import BackboneAPI
 import MeshCrypto
 import MeshWire
 
-/// What is known of the record that stands under a PeerID.
-struct KnownRecord: Hashable, Sendable {
+/// What publishing asks of a record: of the one that stands under a PeerID, and of the one that comes.
+struct RecordSummary: Hashable, Sendable {
   let keyHash: KeyHash
   let sequence: SequenceNumber
   /// SHA-256 of its signed body.
@@ -11,7 +11,16 @@ struct KnownRecord: Hashable, Sendable {
   let hasPrivatePart: Bool
 }
 
-/// Whether a verified record takes the place of the one that stands, without I/O.
+extension RecordSummary {
+  /// What a record claims, before its signature is checked.
+  init(_ record: UnverifiedPeerRecord) {
+    self.init(
+      keyHash: record.claimedKeyHash, sequence: record.claimedSequence, bodyDigest: record.bodyDigest,
+      hasPrivatePart: record.hasPrivatePart)
+  }
+}
+
+/// Whether a record takes the place of the one that stands, without I/O.
 enum PublicationRule {
   enum Decision: Hashable, Sendable {
     case store
@@ -21,16 +30,17 @@ enum PublicationRule {
   }
 
   /// - Parameters:
-  ///   - record: verified: its own signature, key, times.
+  ///   - record: stored only once it is verified. The other decisions hold for one that isn't, too: what it
+  ///     claims is then no reason to check its signature.
   ///   - publisher: the node whose token came with it.
-  static func decide(_ record: PeerRecord, publisher: KeyHash, known: KnownRecord?) -> Decision {
+  static func decide(_ record: RecordSummary, publisher: KeyHash, known: RecordSummary?) -> Decision {
     guard record.keyHash == publisher else { return .refuse(.notOwner) }
     guard let known else { return .store }
     guard known.keyHash == record.keyHash else { return .refuse(.peerIDTaken) }
-    if record.body.sequence < known.sequence { return .refuse(.sequenceTooLow) }
-    if record.body.sequence > known.sequence { return .store }
+    if record.sequence < known.sequence { return .refuse(.sequenceTooLow) }
+    if record.sequence > known.sequence { return .store }
     guard record.bodyDigest == known.bodyDigest else { return .refuse(.sequenceReused) }
-    return record.privatePart != nil && !known.hasPrivatePart ? .store : .unchanged
+    return record.hasPrivatePart && !known.hasPrivatePart ? .store : .unchanged
   }
 }
 

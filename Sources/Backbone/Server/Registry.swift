@@ -81,7 +81,7 @@ final class Registry: Sendable {
     let now = clock.wall()
     do {
       let pending = try rule.examine(request, now: now)
-      return try await work.run {
+      return try await work.run(for: .login) {
         try await self.notingFailure { try await self.logIn(pending, now: now) }
       }
     } catch let refusal as LoginRefusal {
@@ -136,9 +136,30 @@ final class Registry: Sendable {
   func publish(_ bundle: [UInt8], by publisher: KeyHash) async throws {
     let unverified: UnverifiedPeerRecord
     do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
-    guard unverified.claimedKeyHash == publisher else { throw refused(.notOwner) }
-    try await work.run {
+    guard try await mayBeStored(unverified, by: publisher) else { return }
+    try await work.run(for: .publication) {
       try await self.notingFailure { try await self.publish(unverified, by: publisher) }
+    }
+  }
+
+  /// Whether a record is worth the check of its signature; counts or refuses it otherwise.
+  private func mayBeStored(_ record: UnverifiedPeerRecord, by publisher: KeyHash) async throws -> Bool {
+    let now = clock.wall()
+    // Its times come first: one that has expired is refused even when it is the one that stands.
+    guard record.claimedKeyHash != publisher || record.plausibleTime(near: now) == now else { return true }
+    let known = try await store.record(of: record.claimedKeyHash.peerID)
+    return try isToBeStored(RecordSummary(record), by: publisher, known: known)
+  }
+
+  private func isToBeStored(
+    _ record: RecordSummary, by publisher: KeyHash, known: StoredRecord?
+  ) throws -> Bool {
+    switch PublicationRule.decide(record, publisher: publisher, known: known?.summary) {
+    case .refuse(let kind): throw refused(kind)
+    case .unchanged:
+      metrics.recordsUnchanged.increment()
+      return false
+    case .store: return true
     }
   }
 
@@ -156,16 +177,10 @@ final class Registry: Sendable {
     let fresh = StoredRecord(record)
     for _ in 0..<Self.publicationTries {
       let known = try await store.record(of: record.peerID)
-      switch PublicationRule.decide(record, publisher: publisher, known: known?.known) {
-      case .refuse(let kind): throw refused(kind)
-      case .unchanged:
-        metrics.recordsUnchanged.increment()
-        return
-      case .store:
-        guard try await store.put(fresh, replacing: known) else { continue }
-        metrics.recordsStored.increment()
-        return
-      }
+      guard try isToBeStored(fresh.summary, by: publisher, known: known) else { return }
+      guard try await store.put(fresh, replacing: known) else { continue }
+      metrics.recordsStored.increment()
+      return
     }
     throw Refusal(.overloaded, retryAfter: 1)
   }

@@ -6,12 +6,20 @@ import Synchronization
 /// writes to the store that follow them.
 ///
 /// At most ``waitingLimit`` pieces of work wait or run at a time; more are turned away at once, so that a
-/// flood of logins costs others their turn but never the backbone its memory.
+/// flood costs others their turn but never the backbone its memory. Publications take half of the places at
+/// most: nodes with tokens can't keep others from logging in.
 final class WorkThreads: Sendable {
   static let count = 2
   static let waitingLimit = 128
 
+  /// What the work is for.
+  enum Purpose {
+    case login
+    case publication
+  }
+
   private let executor: ThreadPoolExecutor
+  private let publications = Atomic<Int>(0)
   private let waiting = Atomic<Int>(0)
   private let limit: Int
 
@@ -23,7 +31,13 @@ final class WorkThreads: Sendable {
   var waitingCount: Int { waiting.load(ordering: .relaxed) }
 
   /// Runs `work` on one of the threads; throws ``Refusal`` `overloaded` when too much waits.
-  func run<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) async throws -> Value {
+  func run<Value: Sendable>(
+    for purpose: Purpose, _ work: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value {
+    let share = purpose == .publication ? 1 : 0
+    defer { publications.wrappingSubtract(share, ordering: .relaxed) }
+    let others = publications.wrappingAdd(share, ordering: .relaxed).oldValue
+    guard purpose == .login || others < max(1, limit / 2) else { throw Refusal(.overloaded, retryAfter: 1) }
     defer { waiting.wrappingSubtract(1, ordering: .relaxed) }
     guard waiting.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
       throw Refusal(.overloaded, retryAfter: 1)

@@ -39,8 +39,8 @@ public struct StoredRecord: Hashable, Sendable {
     self.privatePart = privatePart
   }
 
-  var known: KnownRecord {
-    KnownRecord(
+  var summary: RecordSummary {
+    RecordSummary(
       keyHash: keyHash, sequence: sequence, bodyDigest: bodyDigest, hasPrivatePart: privatePart != nil)
   }
 

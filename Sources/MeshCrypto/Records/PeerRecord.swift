@@ -56,6 +56,12 @@ public struct UnverifiedPeerRecord: Sendable, Hashable {
 
   /// The KeyHash that it claims, to look something up by before the costly check.
   public var claimedKeyHash: KeyHash { body.keyHash }
+  /// The sequence number that it claims.
+  public var claimedSequence: SequenceNumber { body.sequence }
+  /// SHA-256 of the body, to tell whether it is the one that is known.
+  public var bodyDigest: [UInt8] { Primitives.sha256(bodyBytes) }
+  /// Whether a private part came with it; what is in it isn't checked yet.
+  public var hasPrivatePart: Bool { privateBytes != nil }
 
   /// The time nearest to `wall` at which this record could have been accepted.
   public func plausibleTime(near wall: WallTime) -> WallTime {
