@@ -138,6 +138,34 @@ import Testing
     }
   }
 
+  @Test func `too many logins wait before anything of them is looked at`() async throws {
+    var limits = BackboneSettings.Limits()
+    limits.loginsPerMinute = 2
+    try await withBackbone(limits: limits) { backbone in
+      for _ in 0..<2 { #expect(try await backbone.logIn(Array("{}".utf8)).status == 400) }
+      #expect(try await backbone.logIn(Array("{}".utf8)).problem?.kind == .rateLimited)
+    }
+  }
+
+  @Test(arguments: [
+    "/metrics", "/ready", "/openapi.json", "/nowhere", "/api/auth/verify", "/api/peers/lookup",
+  ])
+  func `too many requests without a good token wait, and keep nobody from logging in`(
+    path: String
+  ) async throws {
+    var limits = BackboneSettings.Limits()
+    limits.strayRequestsPerSecond = 1
+    try await withBackbone(limits: limits) { backbone in
+      let bad = [("authorization", "Bearer x")]
+      for _ in 0..<5 { #expect(try await backbone.send(.GET, path, headers: bad).status != 429) }
+      #expect(try await backbone.send(.GET, path, headers: bad).problem?.kind == .rateLimited)
+      #expect(try await backbone.send(.GET, "/health").status == 200)
+      let good = [("authorization", "Bearer \(try await backbone.token(of: Fixture.alice))")]
+      let lookUp = "/api/peers/lookup?peer_id=\(Fixture.carol.keyHash.peerID)"
+      #expect(try await backbone.send(.GET, lookUp, headers: good).problem?.kind == .peerNotFound)
+    }
+  }
+
   @Test func `too many requests of one peer wait, and another peer's don't`() async throws {
     var limits = BackboneSettings.Limits()
     limits.requestsPerSecond = 1

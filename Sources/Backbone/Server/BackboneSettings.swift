@@ -18,6 +18,9 @@ public struct BackboneSettings: Sendable {
   public struct Limits: Sendable, Hashable {
     /// Challenges and logins, from one /24 or /56: so many a minute, and as many at once.
     public var loginsPerMinute = 120
+    /// Everything else without a good token, but `/health`, from one /24 or /56: so many a second, and five
+    /// seconds' worth at once.
+    public var strayRequestsPerSecond = 20
     /// Requests with a token, by one peer: so many a second, and five seconds' worth at once.
     public var requestsPerSecond = 50
     /// Buckets in each table.

@@ -29,6 +29,8 @@ final class Registry: Sendable {
 
   private struct State {
     var loginRates: RateLimiter<IPAddress>
+    /// Apart from logins: a neighbour who sends bad tokens must not keep others from logging in.
+    var strayRates: RateLimiter<IPAddress>
     var peerRates: RateLimiter<KeyHash>
     var revocations = Revocations()
     var nodeList: [UInt8]
@@ -60,6 +62,9 @@ final class Registry: Sendable {
       State(
         loginRates: RateLimiter(
           perSecond: Double(limits.loginsPerMinute) / 60, burst: Double(limits.loginsPerMinute),
+          capacity: limits.tableSize),
+        strayRates: RateLimiter(
+          perSecond: Double(limits.strayRequestsPerSecond), burst: Double(limits.strayRequestsPerSecond * 5),
           capacity: limits.tableSize),
         peerRates: RateLimiter(
           perSecond: Double(limits.requestsPerSecond), burst: Double(limits.requestsPerSecond * 5),
@@ -206,12 +211,19 @@ final class Registry: Sendable {
     return RecordMessage(record: record.bundle(for: asker)).json
   }
 
-  /// Counts a request without a token against its address's prefix.
-  func admit(from address: IPAddress?) throws {
-    let prefix = address?.limitPrefix ?? .v4(0)
+  /// Counts a challenge or a login against its address's prefix.
+  func admitLogin(from address: IPAddress?) throws {
     let now = clock.monotonic()
-    try admit(state.withLock { $0.loginRates.secondsToWait(prefix, now: now) })
+    try admit(state.withLock { $0.loginRates.secondsToWait(Self.prefix(of: address), now: now) })
   }
+
+  /// Counts any other request without a good token against its address's prefix.
+  func admitStray(from address: IPAddress?) throws {
+    let now = clock.monotonic()
+    try admit(state.withLock { $0.strayRates.secondsToWait(Self.prefix(of: address), now: now) })
+  }
+
+  private static func prefix(of address: IPAddress?) -> IPAddress { address?.limitPrefix ?? .v4(0) }
 
   /// Counts a request with a token against its peer.
   func admit(_ peer: KeyHash) throws {

@@ -34,16 +34,20 @@ struct RegistryResponder: HTTPResponder {
   private func answer(_ route: Route?, _ request: Request, _ query: Substring?, _ context: HTTPContext)
     async throws -> Response
   {
-    guard let route else { throw Refusal(.notFound) }
+    guard let route else {
+      try registry.admitStray(from: context.address)
+      throw Refusal(.notFound)
+    }
     guard request.method == route.method else {
+      try registry.admitStray(from: context.address)
       throw Refusal(.methodNotAllowed, allow: route.method.rawValue)
     }
     switch route {
     case .challenge:
-      try registry.admit(from: context.address)
+      try registry.admitLogin(from: context.address)
       return Self.json(ByteBuffer(string: registry.challenge().json))
     case .verify:
-      try registry.admit(from: context.address)
+      try registry.admitLogin(from: context.address)
       let login = try VerifyRequest(json: try await Self.body(of: request, upTo: MessageLimit.login))
       return Self.json(ByteBuffer(bytes: try await registry.logIn(login)))
     case .lookUp:
@@ -57,13 +61,17 @@ struct RegistryResponder: HTTPResponder {
       return Response(status: .noContent)
     case .health: return Self.status("ok")
     case .ready:
+      try registry.admitStray(from: context.address)
       try await registry.checkReadiness()
       return Self.status("ready")
     case .metrics:
+      try registry.admitStray(from: context.address)
       return Response(
         status: .ok, headers: [.contentType: PrometheusRegistry.contentType],
         body: ResponseBody(byteBuffer: ByteBuffer(string: prometheus.render())))
-    case .openAPI: return Self.json(ByteBuffer(string: OpenAPIDocument.json))
+    case .openAPI:
+      try registry.admitStray(from: context.address)
+      return Self.json(ByteBuffer(string: OpenAPIDocument.json))
     }
   }
 
@@ -81,7 +89,7 @@ struct RegistryResponder: HTTPResponder {
     do {
       session = try await registry.session(authorization: request.headers[.authorization])
     } catch {
-      try registry.admit(from: context.address)
+      try registry.admitStray(from: context.address)
       throw error
     }
     try registry.admit(session.peer)
