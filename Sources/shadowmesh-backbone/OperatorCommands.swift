@@ -30,13 +30,15 @@ struct InviteCommand: AsyncParsableCommand {
   }
 }
 
-/// Takes back tokens before they expire.
+/// Takes back tokens before they expire, and with a peer's tokens its admission.
 struct RevokeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "revoke",
     abstract: "Revoke one token, or all tokens that a peer has now.",
     discussion: """
-      A running backbone notices within seconds. Whoever admission lets in can log in again.
+      A running backbone notices within seconds. With --peer, an invite that the peer has used no longer
+      counts, so that it needs a new one. Where admission is by list, take its key out of the list and
+      restart. Where admission is open, whoever holds a key can log in again.
       """)
 
   @OptionGroup var file: ConfigurationOption
@@ -82,7 +84,7 @@ struct RevokeCommand: AsyncParsableCommand {
     case .peer(let peer):
       // Tokens carry whole seconds: one issued in this second has to go too.
       try await store.revoke(tokensOf: peer, before: now + .seconds(1), until: until)
-      print("all tokens that \(peer) has now are revoked")
+      print("all tokens that \(peer) has now are revoked, and its admission by invite, if it had one")
     }
   }
 

@@ -9,10 +9,12 @@ import Testing
 
 @Suite("Registry") struct RegistryTests {
   private func registry(
-    _ store: SQLiteStore, _ clock: TestClock, work: WorkThreads = WorkThreads()
+    _ store: SQLiteStore, _ clock: TestClock, admission: Admission = .open, keys: RegionKeys = RegionKeys(),
+    work: WorkThreads = WorkThreads()
   ) async throws -> Registry {
     try await Registry(
-      settings: Fixture.settings(), identity: Fixture.backboneKey, keys: RegionKeys(), store: store,
+      settings: Fixture.settings(admission: admission), identity: Fixture.backboneKey, keys: keys,
+      store: store,
       metrics: BackboneMetrics(factory: PrometheusRegistry()), clock: clock.clock, work: work)
   }
 
@@ -53,6 +55,20 @@ import Testing
       try await registry.session(authorization: "Bearer \(secondToken)")
     }
     try await registry.shutdown()
+  }
+
+  @Test func `a token of a peer that the list no longer has stops counting`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let (clock, keys) = (TestClock(), RegionKeys())
+    let (alice, bob) = (Fixture.alice.keyHash, Fixture.bob.keyHash)
+    let before = try await registry(store, clock, admission: .list([alice, bob]), keys: keys)
+    let answer = try await before.logIn(try request(for: before.challenge())).decoded(VerifyAnswer.self)
+    let authorization = "Bearer \(answer.sessionToken)"
+    #expect(try await before.session(authorization: authorization).peer == alice)
+    let after = try await registry(store, clock, admission: .list([bob]), keys: keys)
+    await #expect(throws: Refusal(.tokenRefused)) { try await after.session(authorization: authorization) }
+    try await before.shutdown()
+    try await after.shutdown()
   }
 
   @Test func `more signatures than may wait are turned away, with a time to come back`() async throws {

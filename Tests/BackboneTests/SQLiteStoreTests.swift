@@ -52,6 +52,21 @@ import Testing
     }
   }
 
+  @Test func `a peer that is revoked needs another invite`() async throws {
+    try await withStore { store in
+      for (number, node) in [Fixture.alice.keyHash, Fixture.bob.keyHash].enumerated() {
+        let invite = try await Invite.create(expiry: now + .seconds(60), in: store)
+        let redeemed = try await store.redeem(
+          challenge: [UInt8(number)], expiry: now + .seconds(60),
+          invite: InviteUse(secretHash: Invite.hash(of: invite.secret), node: node), now: now)
+        #expect(redeemed == .redeemed)
+      }
+      try await store.revoke(tokensOf: Fixture.alice.keyHash, before: now, until: now + .seconds(60))
+      #expect(try await store.wasAdmitted(Fixture.alice.keyHash) == false)
+      #expect(try await store.wasAdmitted(Fixture.bob.keyHash))
+    }
+  }
+
   @Test func `a record is replaced only if it still is the one that was seen`() async throws {
     try await withStore { store in
       let first = StoredRecord(try Fixture.record(of: Fixture.alice, admitted: [Fixture.bob.keyHash]))

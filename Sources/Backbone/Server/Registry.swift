@@ -130,6 +130,7 @@ final class Registry: Sendable {
       guard let authorization, authorization.prefix(7).lowercased() == "bearer " else { throw .malformed }
       let session = try await tokens.verify(String(authorization.dropFirst(7)), now: clock.wall())
       guard !state.withLock({ $0.revocations.revoke(session) }) else { throw .revoked }
+      if case .list(let listed) = settings.admission, !listed.contains(session.peer) { throw .notAdmitted }
       return session
     } catch {
       metrics.tokenRefusals[error]?.increment()

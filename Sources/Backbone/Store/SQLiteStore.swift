@@ -278,6 +278,7 @@ extension SQLiteStore: Store {
           ON CONFLICT DO UPDATE SET before = excluded.before, expiry = excluded.expiry
           """,
         arguments: [Data(peer.bytes), time.stored, expiry.stored])
+      try db.execute(sql: "DELETE FROM admitted WHERE key_hash = ?", arguments: [Data(peer.bytes)])
     }
     countInsert("revoked_peers")
   }

@@ -113,7 +113,8 @@ public protocol Store: Sendable {
   func revocations() async throws -> Revocations
   /// Revokes one token until it would expire anyway.
   func revoke(token: String, until expiry: WallTime) async throws
-  /// Revokes all tokens of a peer that were issued before `time`.
+  /// Revokes all tokens of a peer that were issued before `time`, and forgets that an invite admitted it:
+  /// both or neither.
   func revoke(tokensOf peer: KeyHash, before time: WallTime, until expiry: WallTime) async throws
 
   /// Forgets what has expired, a bounded number of rows a call; then throws unless a record could be written.

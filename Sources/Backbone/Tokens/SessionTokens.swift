@@ -23,6 +23,8 @@ enum TokenRefusal: String, Error, CaseIterable, Sendable {
   case foreignIssuer = "foreign_issuer"
   case expired
   case revoked
+  /// The list of admitted peers no longer has it.
+  case notAdmitted = "not_admitted"
 }
 
 /// Issues and verifies session tokens: JWT (RFC 7519), HS512 and nothing else.
