@@ -1,5 +1,6 @@
 import BackboneAPI
 import HTTPTypes
+import MeshWire
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
@@ -16,11 +17,16 @@ import Testing
     let tally: ConnectionTally
     let channel: EmbeddedChannel
 
-    init(limit: Int = 100, others: Int = 0) throws {
+    init(
+      limit: Int = 100, others: Int = 0, othersFrom neighbour: String = "127.0.0.1",
+      from address: String = "127.0.0.1"
+    ) throws {
       tally = ConnectionTally(limit: limit, factory: prometheus)
-      for _ in 0..<others { tally.opened() }
-      channel = EmbeddedChannel(handler: ConnectionGuard(tally: tally))
-      try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+      for _ in 0..<others { _ = tally.opened(from: IPAddress(neighbour)) }
+      channel = EmbeddedChannel()
+      channel.remoteAddress = try SocketAddress(ipAddress: address, port: 1)
+      try channel.pipeline.syncOperations.addHandler(ConnectionGuard(tally: tally))
+      try channel.connect(to: SocketAddress(ipAddress: address, port: 1)).wait()
     }
 
     func advance(_ seconds: Int64) { channel.embeddedEventLoop.advanceTime(by: .seconds(seconds)) }
@@ -184,6 +190,31 @@ import Testing
     let head = try connection.nextHead()
     #expect(head?.status == .ok)
     #expect(head?.headerFields[.connection] == nil)
+  }
+
+  @Test(arguments: [
+    ("192.0.2.1", "192.0.2.200", true), ("192.0.2.1", "192.0.3.1", false),
+    ("192.0.2.1", "::ffff:192.0.2.7", true), ("2001:db8:0:1::1", "2001:db8:0:2::1", true),
+    ("2001:db8:0:1::1", "2001:db8:0:101::1", false), ("127.0.0.1", "127.0.0.1", false), ("::1", "::1", false),
+  ])
+  func `one prefix has at most its share of the connections`(
+    neighbour: String, address: String, isSurplus: Bool
+  ) throws {
+    let fair = try Connection(limit: 640, others: 19, othersFrom: neighbour, from: address)
+    #expect(fair.channel.isActive)
+    let connection = try Connection(limit: 640, others: 20, othersFrom: neighbour, from: address)
+    #expect(connection.channel.isActive != isSurplus)
+    #expect(connection.ended(.crowdedPrefix) == isSurplus)
+  }
+
+  @Test func `a connection that has closed makes room for its prefix, and a small limit leaves sixteen`() {
+    let tally = ConnectionTally(limit: 100, factory: PrometheusRegistry())
+    let address = IPAddress("192.0.2.1")
+    for _ in 0..<16 { #expect(tally.opened(from: address)) }
+    #expect(!tally.opened(from: address))
+    for _ in 0..<2 { tally.closed(from: address) }
+    #expect(tally.opened(from: address))
+    #expect(!tally.opened(from: address))
   }
 
   @Test func `connections never need more files than the process may open`() {

@@ -1,12 +1,13 @@
 import BackboneAPI
 import Foundation
 import HTTPTypes
+import MeshWire
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 
 /// Stands between a connection's HTTP codec and the routes: answers what isn't HTTP, and ends connections
-/// whose client takes too long.
+/// whose client takes too long, or whose prefix has too many.
 ///
 /// An answer to a request that hasn't arrived whole is the last one of its connection, unless what is missing
 /// is short. What comes after a last answer is thrown away for ``Patience/afterLastAnswer``, because closing
@@ -35,6 +36,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   static let missingBody = 64 << 10
 
   private let tally: ConnectionTally
+  private var address: IPAddress?
+  /// Its prefix has as many connections as it may.
+  private var isSurplus = false
   private var deadline: Scheduled<Void>?
   /// Since when the client is waited for.
   private var since = NIODeadline.uptimeNanoseconds(0)
@@ -52,14 +56,22 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   init(tally: ConnectionTally) { self.tally = tally }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    tally.opened()
+    address = context.remoteAddress.flatMap { IPAddress($0) }
+    isSurplus = !tally.opened(from: address)
     since = context.eventLoop.now
     watch(context)
   }
 
+  func channelActive(context: ChannelHandlerContext) {
+    context.fireChannelActive()
+    guard isSurplus else { return }
+    tally.count(.crowdedPrefix)
+    context.close(promise: nil)
+  }
+
   func handlerRemoved(context: ChannelHandlerContext) {
     deadline?.cancel()
-    tally.closed()
+    tally.closed(from: address)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {

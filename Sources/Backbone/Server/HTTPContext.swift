@@ -15,15 +15,24 @@ struct HTTPContext: InitializableFromSource {
   }
 
   /// Where it came from; `nil` when it didn't come over IP.
-  var address: IPAddress? {
+  var address: IPAddress? { channel.remoteAddress.flatMap { IPAddress($0) } }
+}
+
+extension IPAddress {
+  /// The address of a socket's other end; `nil` when that isn't IP.
+  init?(_ socketAddress: SocketAddress) {
     let address: IPAddress? =
-      switch channel.remoteAddress {
+      switch socketAddress {
       case .v4(let socket): unsafe withUnsafeBytes(of: socket.address.sin_addr) { unsafe IPAddress($0) }
       case .v6(let socket): unsafe withUnsafeBytes(of: socket.address.sin6_addr) { unsafe IPAddress($0) }
-      default: nil
+      case .unixDomainSocket: nil
       }
+    guard let address else { return nil }
     // A socket that listens on :: shows IPv4 peers in mapped form (RFC 4291 §2.5.5.2).
-    if case .v6(let value) = address, value >> 32 == 0xffff { return .v4(UInt32(truncatingIfNeeded: value)) }
-    return address
+    if case .v6(let value) = address, value >> 32 == 0xffff {
+      self = .v4(UInt32(truncatingIfNeeded: value))
+    } else {
+      self = address
+    }
   }
 }
