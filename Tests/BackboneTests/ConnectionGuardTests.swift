@@ -163,6 +163,18 @@ import Testing
     #expect(connection.ended(.slowReader))
   }
 
+  @Test func `a client that doesn't take its answer holds a backbone that stops for two seconds`() throws {
+    let connection = try Connection()
+    try connection.begin()
+    try connection.end()
+    connection.advance(10)
+    connection.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+    connection.advance(1)
+    #expect(connection.channel.isActive)
+    connection.advance(1)
+    #expect(!connection.channel.isActive)
+  }
+
   @Test func `what isn't HTTP is answered in its turn, once`() throws {
     let connection = try Connection()
     try connection.begin()

@@ -30,6 +30,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     static let answer = TimeAmount.seconds(60)
     /// To close after the last answer, or to finish a body that was answered already.
     static let afterLastAnswer = TimeAmount.seconds(5)
+    /// For anything, once the backbone is told to stop.
+    static let whenStopping = TimeAmount.seconds(2)
   }
 
   /// A body of which more is missing when it is answered isn't waited for.
@@ -48,6 +50,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private var isReading = false
   private var unanswered = 0
   private var timedOut = false
+  private var isStopping = false
   /// The last answer is written or on its way.
   private var isEnding = false
   /// What came after requests that are still to be answered is not HTTP.
@@ -113,6 +116,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if event is ChannelShouldQuiesceEvent {
+      isStopping = true
+      since = context.eventLoop.now
+      deadline?.cancel()
+      watch(context)
+    }
     if isEnding, case .inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
     context.fireUserInboundEventTriggered(event)
   }
@@ -186,6 +195,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
 extension ConnectionGuard {
   private var patience: TimeAmount {
+    isStopping ? min(usualPatience, Patience.whenStopping) : usualPatience
+  }
+
+  private var usualPatience: TimeAmount {
     if isEnding || (isReading && unanswered == 0) { return Patience.afterLastAnswer }
     if isReading { return Patience.body }
     if unanswered > 0 { return Patience.answer }
