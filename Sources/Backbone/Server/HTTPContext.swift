@@ -1,4 +1,3 @@
-import Glibc
 import Hummingbird
 import Logging
 import MeshWire
@@ -21,10 +20,11 @@ struct HTTPContext: InitializableFromSource {
 extension IPAddress {
   /// The address of a socket's other end; `nil` when that isn't IP.
   init?(_ socketAddress: SocketAddress) {
+    // Behind family and port, and for IPv6 the flow (RFC 3493 §3.3); 4 and 16 bytes in network order.
     let address: IPAddress? =
       switch socketAddress {
-      case .v4(let socket): unsafe withUnsafeBytes(of: socket.address.sin_addr) { unsafe IPAddress($0) }
-      case .v6(let socket): unsafe withUnsafeBytes(of: socket.address.sin6_addr) { unsafe IPAddress($0) }
+      case .v4(let socket): unsafe withUnsafeBytes(of: socket.address) { unsafe IPAddress($0[4..<8]) }
+      case .v6(let socket): unsafe withUnsafeBytes(of: socket.address) { unsafe IPAddress($0[8..<24]) }
       case .unixDomainSocket: nil
       }
     guard let address else { return nil }
