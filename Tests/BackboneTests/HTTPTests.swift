@@ -142,8 +142,13 @@ import Testing
     var limits = BackboneSettings.Limits()
     limits.loginsPerMinute = 2
     try await withBackbone(limits: limits) { backbone in
-      for _ in 0..<2 { #expect(try await backbone.logIn(Array("{}".utf8)).status == 400) }
-      #expect(try await backbone.logIn(Array("{}".utf8)).problem?.kind == .rateLimited)
+      let body: [UInt8] = Array("{}".utf8)
+      for _ in 0..<2 {
+        let answer = try await backbone.logIn(body)
+        #expect(answer.status == 400)
+      }
+      let refused = try await backbone.logIn(body)
+      #expect(refused.problem?.kind == .rateLimited)
     }
   }
 
