@@ -27,8 +27,8 @@ struct MetricsServerTests {
     let (ports, listening) = AsyncStream.makeStream(of: Int.self)
     let server = MetricsServer(
       address: Endpoint("127.0.0.1:0")!, registry: PrometheusRegistry(), node: NodeCounts(),
-      status: { nil }, logger: Logger(label: "test"), idleTime: .milliseconds(300)
-    ) { listening.yield($0) }
+      status: { nil }, logger: Logger(label: "test"), idleTime: .milliseconds(300),
+      listening: { listening.yield($0) })
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await server.run() }
       var iterator = ports.makeAsyncIterator()

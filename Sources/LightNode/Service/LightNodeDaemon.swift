@@ -100,8 +100,7 @@ public struct LightNodeDaemon: Sendable {
         status: { [loop = parts.loop] in
           try? await loop.perform { node, now, _ in node.status(now: now) }
         },
-        logger: Logger(label: "shadowmesh.metrics")
-      ) { _ in beginning.hasBegun() }
+        logger: Logger(label: "shadowmesh.metrics"), listening: { _ in beginning.hasBegun() })
       services.append(.init(service: server))
     }
     var group = ServiceGroupConfiguration(
