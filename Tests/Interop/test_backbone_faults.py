@@ -129,15 +129,16 @@ def test_logins_of_one_prefix_wait_before_anything_is_checked(tmp_path):
         assert running.close() == 0, running.log
 
 
-def test_bad_tokens_of_one_prefix_wait_and_a_good_one_does_not(tmp_path):
+def test_bad_tokens_of_one_prefix_wait_and_good_ones_and_logins_do_not(tmp_path):
     running = configured(tmp_path, "limits: {logins_per_minute: 6}\n")
     try:
         good, bad = client_of(running), client_of(running)
         good.log_in()
         bad.token = "forged"
-        found = names(7, bad.look_up, bytes(20))
-        assert found[0] == "token-refused" and found[-1] == "rate-limited"
+        found = names(250, bad.look_up, bytes(20))
+        assert found[0] == "token-refused" and "rate-limited" in found
         assert names(3, good.look_up, bytes(20)) == ["peer-not-found"] * 3
+        client_of(running).log_in()
     finally:
         assert running.close() == 0, running.log
 
