@@ -90,6 +90,10 @@ NOT_HTTP = {
     "a field without a colon": HEALTH + b"nonsense\r\n\r\n",
     "a folded field": HEALTH + b"X: a\r\n b\r\n\r\n",
     "NUL in a field": HEALTH + b"X: a\0b\r\n\r\n",
+    "no host": b"GET /health HTTP/1.1\r\n\r\n",
+    "two hosts": HEALTH + HOST + b"\r\n",
+    "two hosts, one in capitals": HEALTH + b"HOST: y\r\n\r\n",
+    "no host, with a body": b"POST /api/auth/verify HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
     "two lengths": VERIFY + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     "a length and chunks": VERIFY + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a negative length": VERIFY + b"Content-Length: -1\r\n\r\n{}",
@@ -152,6 +156,15 @@ def test_half_a_request_is_malformed(running, sent):
 def test_requests_ahead_of_garbage_are_answered_first(running):
     answer = exchange(running, HEALTH + b"\r\n" + HEALTH + b"\r\n" + b"\0\0garbage\r\n\r\n")
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"400"]
+
+
+def test_requests_ahead_of_one_without_a_host_are_answered_first_and_none_after_it(running):
+    answer = exchange(running, HEALTH + b"\r\n" + b"GET /health HTTP/1.1\r\n\r\n" + HEALTH + b"\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"400"]
+
+
+def test_http_1_0_needs_no_host(running):
+    assert exchange(running, b"GET /health HTTP/1.0\r\nConnection: close\r\n\r\n").split()[1] == b"200"
 
 
 def test_a_head_request_is_refused_without_a_body(running):

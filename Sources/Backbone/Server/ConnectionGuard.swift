@@ -95,23 +95,28 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     guard !isEnding else { return }
-    guard let error = error as? HTTPParserError else {
+    guard let refusal = Self.refusal(for: error) else {
       context.fireErrorCaught(error)
       return
     }
-    let refusal: Refusal
-    if case .headerOverflow = error {
-      tally.count(.headersTooLarge)
-      refusal = Refusal(.headersTooLarge)
-    } else {
-      tally.count(.notHTTP)
-      refusal = Refusal(.malformedRequest, detail: "not HTTP/1.1")
-    }
+    // Only the first is answered.
+    guard pendingRefusal == nil else { return }
+    tally.count(refusal.problem.kind == .headersTooLarge ? .headersTooLarge : .notHTTP)
     switch (unanswered, isReading) {
     case (0, false): answer(refusal, context)
     case (0, true): context.close(promise: nil)
     case (_, true): context.fireErrorCaught(refusal)
     case (_, false): pendingRefusal = refusal
+    }
+  }
+
+  /// The answer to what isn't a request as HTTP/1.1 wants it; `nil` for errors of another kind.
+  private static func refusal(for error: any Error) -> Refusal? {
+    switch error {
+    case let refusal as Refusal: refusal
+    case HTTPParserError.headerOverflow: Refusal(.headersTooLarge)
+    case is HTTPParserError: Refusal(.malformedRequest, detail: "not HTTP/1.1")
+    default: nil
     }
   }
 

@@ -16,6 +16,10 @@ struct OnEventLoop<Base: ServerChildChannel>: ServerChildChannel {
   func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Base.Value> {
     channel.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readBytes))
       .flatMap { base.setup(channel: channel, logger: logger) }
+      .flatMapThrowing { value in
+        try HostCheck.add(to: channel)
+        return value
+      }
   }
 
   func handle(value: Base.Value, logger: Logger) async {

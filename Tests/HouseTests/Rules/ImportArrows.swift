@@ -18,7 +18,7 @@ enum ImportArrows {
 
   private static let http: Set<String> = [
     "Hummingbird", "HummingbirdTLS", "HummingbirdCore", "HTTPTypes", "NIOCore", "NIOPosix", "NIOSSL",
-    "NIOFoundationCompat", "NIOHTTP1", "NIOHTTPTypes", "NIOConcurrencyHelpers",
+    "NIOFoundationCompat", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOConcurrencyHelpers",
   ]
 
   static let edges: [String: Set<String>] = [

@@ -1,1 +1,0 @@
-../../../Sources/BackboneAPI/Messages/StrictDecoding.swift
