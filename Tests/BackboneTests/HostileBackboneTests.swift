@@ -23,7 +23,7 @@ import Testing
 
   @Test func `an answer that trickles in holds a node no longer than a request may take`() async throws {
     // Whole after two seconds, if anybody waited for it: then it isn't the JSON that was expected.
-    let slow = StubBackbone(
+    let slow = ScriptedBackbone(
       bodies: [Route.challenge.rawValue: Array(repeating: 0x20, count: 20)], pause: .milliseconds(100))
     try await slow.run { url in
       await #expect {
@@ -44,7 +44,7 @@ import Testing
   private func logIn(with list: BackboneNodeList, signedBy signer: IdentityKey) async throws {
     let nodes = SignedNodes(
       list, signature: try list.signed(by: signer), publicKey: signer.publicKey.bytes)
-    try await StubBackbone.logins(with: nodes, now: Fixture.now).run { try await logIn(at: $0) }
+    try await ScriptedBackbone.logins(with: nodes, now: Fixture.now).run { try await logIn(at: $0) }
   }
 
   @Test func `a login ends in an error when another key than the pinned one signed the nodes`() async throws {

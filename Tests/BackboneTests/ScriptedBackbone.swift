@@ -7,7 +7,7 @@ import NIOHTTP1
 import NIOPosix
 
 /// A server on loopback that answers as a test tells it, well or badly.
-struct StubBackbone: Sendable {
+struct ScriptedBackbone: Sendable {
   /// The body for a path.
   var bodies: [String: [UInt8]] = [:]
   /// Between the bytes of a body; `nil` to send it at once.
@@ -19,7 +19,7 @@ struct StubBackbone: Sendable {
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-          try channel.pipeline.syncOperations.addHandler(Answering(stub: self))
+          try channel.pipeline.syncOperations.addHandler(Answering(script: self))
         }
       }
       .bind(host: "127.0.0.1", port: 0).get()
@@ -32,11 +32,11 @@ struct StubBackbone: Sendable {
   }
 
   /// A backbone whose logins end with `nodes`.
-  static func logins(with nodes: SignedNodes, now: WallTime) throws -> StubBackbone {
+  static func logins(with nodes: SignedNodes, now: WallTime) throws -> ScriptedBackbone {
     let challenge = ChallengeAnswer(
       challenge: Array(repeating: 0, count: 32), timestamp: now, expiresAt: now + .seconds(60))
     let answer = VerifyAnswer(token: "x", expiresAt: now + .seconds(60), nodes: nodes)
-    return StubBackbone(bodies: [
+    return ScriptedBackbone(bodies: [
       Route.challenge.rawValue: Array(challenge.json.utf8),
       Route.verify.rawValue: Array(try JSONEncoder().encode(answer)),
     ])
@@ -46,10 +46,10 @@ struct StubBackbone: Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let stub: StubBackbone
+    private let script: ScriptedBackbone
     private var path = ""
 
-    init(stub: StubBackbone) { self.stub = stub }
+    init(script: ScriptedBackbone) { self.script = script }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       switch unwrapInboundIn(data) {
@@ -60,11 +60,11 @@ struct StubBackbone: Sendable {
     }
 
     private func answer(_ context: ChannelHandlerContext) {
-      let body = stub.bodies[path] ?? []
+      let body = script.bodies[path] ?? []
       let fields: HTTPHeaders = ["content-type": "application/json", "content-length": "\(body.count)"]
       let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: fields)
       context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
-      if let pause = stub.pause {
+      if let pause = script.pause {
         trickle(body[...], pause, context)
       } else {
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
