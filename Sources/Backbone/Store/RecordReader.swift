@@ -8,6 +8,12 @@ import Synchronization
 /// Look-ups are most of what a backbone does. Through the pool of the general store each one took three times
 /// as long as its query, for queues, locks and rows that one statement by primary key has no use for.
 final class RecordReader: Sendable {
+  /// For the columns in the order in which a ``StoredRecord`` is read from them.
+  static let query = """
+    SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
+    FROM records WHERE peer_id = ?
+    """
+
   private let file: String
   /// Never more than the threads that look up at the same time.
   private let idle = Mutex<[Connection]>([])
@@ -28,11 +34,6 @@ final class RecordReader: Sendable {
 /// A connection with its one statement.
 // why: used by one caller at a time, to whom the reader's mutex has handed it.
 @safe private final class Connection: @unchecked Sendable {
-  private static let query = """
-    SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
-    FROM records WHERE peer_id = ?
-    """
-
   private let file: String
   private var database: OpaquePointer?
   private var statement: OpaquePointer?
@@ -45,7 +46,7 @@ final class RecordReader: Sendable {
       unsafe sqlite3_busy_timeout(database, 5_000) == SQLITE_OK,
       unsafe sqlite3_exec(database, "PRAGMA query_only = 1", nil, nil, nil) == SQLITE_OK,
       unsafe sqlite3_prepare_v3(
-        database, Self.query, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK
+        database, RecordReader.query, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK
     else { throw failure }
   }
 

@@ -203,11 +203,7 @@ extension SQLiteStore: Store {
   public func record(of peer: PeerID) async throws -> StoredRecord? {
     if let reader { return try reader.record(of: peer) }
     return try await read { db in
-      let select = try db.cachedStatement(
-        sql: """
-          SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
-          FROM records WHERE peer_id = ?
-          """)
+      let select = try db.cachedStatement(sql: RecordReader.query)
       return try Row.fetchOne(select, arguments: [Data(peer.bytes)]).flatMap(StoredRecord.init(row:))
     }
   }
