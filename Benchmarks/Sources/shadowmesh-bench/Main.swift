@@ -13,6 +13,7 @@ enum Main {
       let primitives = try Primitives.measured()
       let handshake = try Handshake.measured(count: 1_000)
       try show(HandshakeResult(handshakeMicroseconds: handshake, primitives: primitives))
+    case "verify": print(try Primitives.verifyMicroseconds(count: number(arguments, 1)))
     case "login":
       let clients = try clients(arguments, count: 20)
       try await clients.logIn(count: number(arguments, 4))
@@ -39,7 +40,7 @@ enum Main {
     default:
       throw Usage(
         text:
-          "handshake | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE"
+          "handshake | verify COUNT | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE"
           + " | token URL REGION KEY COUNT | publish URL REGION KEY COUNT | bare-route PORT BODY_FILE")
     }
   }
