@@ -58,6 +58,7 @@ struct DevCommand: AsyncParsableCommand {
     limits.loginsPerMinute = 1_000_000
     limits.strayRequestsPerSecond = 1_000_000
     limits.requestsPerSecond = 1_000_000
+    limits.publicationsPerSecond = 1_000_000
     let origins = ["http://127.0.0.1:\(port)", "http://localhost:\(port)"].compactMap { Origin(url: $0) }
     let settings = BackboneSettings(region: region, origins: origins, limits: limits)
     try await Program.run(

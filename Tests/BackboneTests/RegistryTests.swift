@@ -85,7 +85,7 @@ import Testing
     let alice = Fixture.alice.keyHash
     func publish(_ sequence: UInt64, port: UInt16 = 8_443) async throws {
       let record = try Fixture.record(of: Fixture.alice, sequence: sequence, port: port)
-      try await registry.publish(record.bundle, by: alice)
+      try await registry.publish(record.bundle, by: alice, from: nil)
     }
     _ = try await store.put(
       StoredRecord(try Fixture.record(of: Fixture.alice, sequence: 5)), replacing: nil)
@@ -119,11 +119,84 @@ import Testing
       try await registry.checkReadiness()
       let record = try Fixture.record(of: Fixture.bob)
       await #expect(throws: StoreFailure.diskFull(file)) {
-        try await registry.publish(record.bundle, by: record.keyHash)
+        try await registry.publish(record.bundle, by: record.keyHash, from: nil)
       }
       await #expect(throws: StoreFailure.diskFull(file)) { try await registry.checkReadiness() }
       try await registry.shutdown()
     }
+  }
+
+  @Test func `records that would be stored are limited to one a second and peer`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let clock = TestClock()
+    let registry = try await registry(store, clock)
+    func publish(_ sequence: UInt64, as key: IdentityKey = Fixture.alice) async throws {
+      let record = try Fixture.record(of: key, sequence: sequence)
+      try await registry.publish(record.bundle, by: key.keyHash, from: nil)
+    }
+    for sequence in 1...5 { try await publish(UInt64(sequence)) }
+    await #expect(throws: Refusal(.rateLimited, retryAfter: 1)) { try await publish(6) }
+    // What is stored already costs next to nothing, and others have their own second.
+    try await publish(5)
+    try await publish(1, as: Fixture.bob)
+    clock.advance(by: 1)
+    try await publish(6)
+    try await registry.shutdown()
+  }
+
+  @Test(arguments: [
+    ("192.0.2.9", "192.0.2.0"), ("2001:db8:7:100::1", "2001:db8:7::"), ("127.0.0.1", nil), ("::1", nil),
+  ])
+  func `records are counted by the network of a site`(address: String, network: String?) throws {
+    #expect(try #require(IPAddress(address)).recordNetwork == network.flatMap { IPAddress($0) })
+  }
+
+  @Test(arguments: [(Admission.open, true), (.list([Fixture.alice.keyHash, Fixture.bob.keyHash]), false)])
+  func `a full network is told if anybody may publish`(admission: Admission, isRefused: Bool) async throws {
+    var bounds = SQLiteStore.Bounds()
+    bounds.recordsOfNetwork = 1
+    let store = try SQLiteStore(inMemory: bounds)
+    let registry = try await registry(store, TestClock(), admission: admission)
+    func publish(_ key: IdentityKey, from address: String) async throws -> Problem.Kind? {
+      let record = try Fixture.record(of: key)
+      do {
+        try await registry.publish(record.bundle, by: key.keyHash, from: IPAddress(address))
+        return nil
+      } catch let refusal as Refusal { return refusal.problem.kind }
+    }
+    #expect(try await publish(Fixture.alice, from: "2001:db8:0:1::1") == nil)
+    #expect(try await publish(Fixture.bob, from: "2001:db8:0:ff00::1") == (isRefused ? .rateLimited : nil))
+    try await registry.checkReadiness()
+    try await registry.shutdown()
+  }
+
+  @Test func `a record that has expired is not found, also before upkeep takes its content`() async throws {
+    let store = try SQLiteStore(inMemory: SQLiteStore.Bounds())
+    let clock = TestClock()
+    let registry = try await registry(store, clock)
+    let record = try Fixture.record(of: Fixture.alice, expiry: clock.now + .seconds(10))
+    try await registry.publish(record.bundle, by: record.keyHash, from: nil)
+    _ = try await registry.lookUp(record.peerID, for: record.keyHash)
+    try await store.prune(now: clock.now + .seconds(20))
+    // Emptied by a clock that was ahead.
+    await #expect(throws: Refusal(.peerNotFound)) {
+      try await registry.lookUp(record.peerID, for: record.keyHash)
+    }
+    clock.advance(by: 10)
+    await #expect(throws: Refusal(.peerNotFound)) {
+      try await registry.lookUp(record.peerID, for: record.keyHash)
+    }
+    try await registry.shutdown()
+  }
+
+  @Test func `a failure that every request meets is logged once between upkeeps`() async throws {
+    let registry = try await registry(try SQLiteStore(inMemory: SQLiteStore.Bounds()), TestClock())
+    #expect(registry.isNews(.diskFull("a")))
+    #expect(!registry.isNews(.diskFull("a")))
+    #expect(registry.isNews(.damaged("a")))
+    try await registry.maintain()
+    #expect(registry.isNews(.diskFull("a")))
+    try await registry.shutdown()
   }
 
   @Test func `upkeep finds out by itself that nothing can be stored`() async throws {

@@ -71,11 +71,11 @@ import Testing
     try await withStore { store in
       let first = StoredRecord(try Fixture.record(of: Fixture.alice, admitted: [Fixture.bob.keyHash]))
       let second = StoredRecord(try Fixture.record(of: Fixture.alice, sequence: .max))
-      #expect(try await store.put(first, replacing: nil))
-      #expect(try await store.put(second, replacing: nil) == false)
+      #expect(try await store.put(first, replacing: nil) == .stored)
+      #expect(try await store.put(second, replacing: nil) == .changed)
       #expect(try await store.record(of: first.keyHash.peerID) == first)
-      #expect(try await store.put(second, replacing: first))
-      #expect(try await store.put(second, replacing: first) == false)
+      #expect(try await store.put(second, replacing: first) == .stored)
+      #expect(try await store.put(second, replacing: first) == .changed)
       #expect(try await store.record(of: first.keyHash.peerID) == second)
     }
   }
@@ -85,9 +85,67 @@ import Testing
       let record = StoredRecord(try Fixture.record(of: Fixture.alice, kind: .tombstone))
       _ = try await store.put(record, replacing: nil)
       try await store.prune(now: record.expiry + .seconds(7_799))
-      #expect(try await store.record(of: record.keyHash.peerID) == record)
+      #expect(try await store.record(of: record.keyHash.peerID)?.sequence == record.sequence)
       try await store.prune(now: record.expiry + .seconds(7_800))
       #expect(try await store.record(of: record.keyHash.peerID) == nil)
+    }
+  }
+
+  @Test func `an expired record loses its content at once, and only then`() async throws {
+    try await withStore { store in
+      let record = StoredRecord(try Fixture.record(of: Fixture.alice, admitted: [Fixture.bob.keyHash]))
+      _ = try await store.put(record, replacing: nil)
+      try await store.prune(now: record.expiry + .seconds(-1))
+      #expect(try await store.record(of: record.keyHash.peerID) == record)
+      try await store.prune(now: record.expiry)
+      let left = try #require(try await store.record(of: record.keyHash.peerID))
+      #expect(left.publicBundle.isEmpty && left.privatePart == nil)
+      #expect(left.keyHash == record.keyHash && left.bodyDigest == record.bodyDigest)
+      // One that was on its way when it expired is found too.
+      let late = StoredRecord(try Fixture.record(of: Fixture.bob))
+      _ = try await store.put(late, replacing: nil)
+      try await store.prune(now: record.expiry + .seconds(5))
+      #expect(try await store.record(of: late.keyHash.peerID)?.publicBundle == [])
+      let next = StoredRecord(try Fixture.record(of: Fixture.alice, sequence: 2))
+      #expect(try await store.put(next, replacing: left) == .stored)
+      #expect(try await store.record(of: record.keyHash.peerID) == next)
+    }
+  }
+
+  @Test func `one network can't fill the registry, and who is in may publish again`() async throws {
+    var bounds = SQLiteStore.Bounds()
+    bounds.recordsOfNetwork = 2
+    try await withStore(bounds) { store in
+      let crowded = IPAddress("192.0.2.0")
+      let records = try [Fixture.alice, Fixture.bob, Fixture.carol].map {
+        StoredRecord(try Fixture.record(of: $0))
+      }
+      for record in records.prefix(2) {
+        #expect(try await store.put(record, replacing: nil, from: crowded) == .stored)
+      }
+      #expect(try await store.put(records[2], replacing: nil, from: crowded) == .networkFull)
+      #expect(try await store.record(of: records[2].keyHash.peerID) == nil)
+      let next = StoredRecord(try Fixture.record(of: Fixture.alice, sequence: 2))
+      #expect(try await store.put(next, replacing: records[0], from: crowded) == .stored)
+      // Elsewhere, and where networks aren't counted, there is room.
+      #expect(try await store.put(records[2], replacing: nil, from: IPAddress("2001:db8::")) == .stored)
+      let backbone = StoredRecord(try Fixture.record(of: Fixture.backboneKey))
+      #expect(try await store.put(backbone, replacing: nil) == .stored)
+    }
+  }
+
+  @Test func `pruning goes on until nothing that has expired is left`() async throws {
+    var bounds = SQLiteStore.Bounds()
+    bounds.pruningBatch = 2
+    try await withStore(bounds) { store in
+      for key in [Fixture.alice, Fixture.bob, Fixture.carol] {
+        _ = try await store.put(StoredRecord(try Fixture.record(of: key)), replacing: nil)
+        _ = try await store.redeem(
+          challenge: key.keyHash.bytes, expiry: now + .seconds(60), invite: nil, now: now)
+      }
+      try await store.prune(now: now + .seconds(3_600))
+      #expect(try await store.sizes()["redeemed"] == 0)
+      #expect(try await store.record(of: Fixture.carol.keyHash.peerID)?.publicBundle == [])
     }
   }
 
@@ -139,7 +197,7 @@ import Testing
       #expect(try await store.record(of: new.keyHash.peerID) == nil)
       // What expires makes room again.
       try await store.prune(now: old.expiry + .seconds(7_800))
-      #expect(try await store.put(new, replacing: nil))
+      #expect(try await store.put(new, replacing: nil) == .stored)
     }
   }
 

@@ -23,6 +23,8 @@ public struct BackboneSettings: Sendable {
     public var strayRequestsPerSecond = 20
     /// Requests with a token, by one peer: so many a second, and five seconds' worth at once.
     public var requestsPerSecond = 50
+    /// Records by one peer that may be stored: so many a second, and five seconds' worth at once.
+    public var publicationsPerSecond = 1
     /// Buckets in each table.
     public var tableSize = 65_536
 

@@ -19,7 +19,9 @@ extension RegistryResponder {
       return refusal
     case let failure as StoreFailure:
       registry.metrics.storeFailures.increment()
-      context.logger.error("store failed", metadata: ["reason": "\(failure)"])
+      if registry.isNews(failure) {
+        context.logger.error("store failed", metadata: ["reason": "\(failure)"])
+      }
       return Refusal(.storeUnavailable, retryAfter: 30)
     case let error as MalformedMessage: return Refusal(.malformedRequest, detail: error.description)
     case is NIOTooManyBytesError: return Refusal(.bodyTooLarge)

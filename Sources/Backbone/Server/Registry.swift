@@ -32,11 +32,14 @@ final class Registry: Sendable {
     /// Apart from logins: a neighbour who sends bad tokens must not keep others from logging in.
     var strayRates: RateLimiter<IPAddress>
     var peerRates: RateLimiter<KeyHash>
+    var publicationRates: RateLimiter<KeyHash>
     var revocations = Revocations()
     var nodeList: [UInt8]
     var nodeListSigned: WallTime
     /// Set by a write that fails, until upkeep, which writes too, succeeds.
     var storeFailure: StoreFailure?
+    /// What was logged since the last upkeep.
+    var loggedFailures: Set<StoreFailure> = []
   }
 
   init(
@@ -68,6 +71,9 @@ final class Registry: Sendable {
           capacity: limits.tableSize),
         peerRates: RateLimiter(
           perSecond: Double(limits.requestsPerSecond), burst: Double(limits.requestsPerSecond * 5),
+          capacity: limits.tableSize),
+        publicationRates: RateLimiter(
+          perSecond: Double(limits.publicationsPerSecond), burst: Double(limits.publicationsPerSecond * 5),
           capacity: limits.tableSize),
         nodeList: try Self.signedNodeList(settings.nodes, by: identity, now: now), nodeListSigned: now))
     try await refreshRevocations()
@@ -138,13 +144,17 @@ final class Registry: Sendable {
     }
   }
 
-  /// Stores a record, or finds it stored.
-  func publish(_ bundle: [UInt8], by publisher: KeyHash) async throws {
+  /// Stores a record that came from `address`, or finds it stored.
+  func publish(_ bundle: [UInt8], by publisher: KeyHash, from address: IPAddress?) async throws {
     let unverified: UnverifiedPeerRecord
     do { unverified = try UnverifiedPeerRecord(bundle: bundle) } catch { throw refused(error) }
     guard try await mayBeStored(unverified, by: publisher) else { return }
+    let now = clock.monotonic()
+    try admit(state.withLock { $0.publicationRates.secondsToWait(publisher, now: now) })
+    // Where not everybody may log in, that bounds the records, and all nodes may be in one place.
+    let network = settings.admission == .open ? address?.recordNetwork : nil
     try await work.run(for: .publication) {
-      try await self.notingFailure { try await self.publish(unverified, by: publisher) }
+      try await self.notingFailure { try await self.publish(unverified, by: publisher, from: network) }
     }
   }
 
@@ -177,16 +187,25 @@ final class Registry: Sendable {
     }
   }
 
-  private func publish(_ unverified: UnverifiedPeerRecord, by publisher: KeyHash) async throws {
+  private func publish(
+    _ unverified: UnverifiedPeerRecord, by publisher: KeyHash, from network: IPAddress?
+  ) async throws {
     let record: PeerRecord
     do { record = try unverified.verified(at: clock.wall()) } catch { throw refused(error) }
     let fresh = StoredRecord(record)
     for _ in 0..<Self.publicationTries {
       let known = try await store.record(of: record.peerID)
       guard try isToBeStored(fresh.summary, by: publisher, known: known) else { return }
-      guard try await store.put(fresh, replacing: known) else { continue }
-      metrics.recordsStored.increment()
-      return
+      switch try await store.put(fresh, replacing: known, from: network) {
+      case .stored:
+        metrics.recordsStored.increment()
+        return
+      case .changed: continue
+      case .networkFull:
+        metrics.recordRefusals.increment()
+        throw Refusal(
+          .rateLimited, detail: "this network has as many records as one may have", retryAfter: 600)
+      }
     }
     throw Refusal(.overloaded, retryAfter: 1)
   }
@@ -203,7 +222,8 @@ final class Registry: Sendable {
 
   /// A peer's record as a ``RecordMessage`` in JSON, as much of it as `asker` may see.
   func lookUp(_ peer: PeerID, for asker: KeyHash) async throws -> [UInt8] {
-    guard let record = try await store.record(of: peer), !record.isTombstone, clock.wall() < record.expiry
+    guard let record = try await store.record(of: peer), !record.isTombstone, clock.wall() < record.expiry,
+      !record.publicBundle.isEmpty
     else {
       metrics.lookUpsMissed.increment()
       throw Refusal(.peerNotFound)
@@ -244,11 +264,19 @@ final class Registry: Sendable {
     try await store.check()
   }
 
+  /// Whether a failure is to be logged: once between two upkeeps, however many requests meet it.
+  func isNews(_ failure: StoreFailure) -> Bool {
+    state.withLock { $0.loggedFailures.count < 16 && $0.loggedFailures.insert(failure).inserted }
+  }
+
   /// What has to be done every few seconds.
   func maintain() async throws {
     let now = clock.wall()
     try await notingFailure { try await store.prune(now: now) }
-    state.withLock { $0.storeFailure = nil }
+    state.withLock {
+      $0.storeFailure = nil
+      $0.loggedFailures = []
+    }
     try await refreshRevocations()
     for (table, rows) in try await store.sizes() { metrics.record(rows: rows, of: table) }
     metrics.workWaiting.record(work.waitingCount)

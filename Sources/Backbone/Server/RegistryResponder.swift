@@ -57,7 +57,7 @@ struct RegistryResponder: HTTPResponder {
     case .record:
       let session = try await session(request, context)
       let message = try RecordMessage(json: try await Self.body(of: request, upTo: MessageLimit.record))
-      try await registry.publish(message.record, by: session.peer)
+      try await registry.publish(message.record, by: session.peer, from: context.address)
       return Response(status: .noContent)
     case .health: return Self.status("ok")
     case .ready:

@@ -55,6 +55,14 @@ enum SQLiteSchema {
       // Always empty: what is written to it to see whether there is room is taken back at once.
       try db.execute(sql: "CREATE TABLE probe (room BLOB NOT NULL)")
     }
+    migrator.registerMigration("3 networks") { db in
+      // The network that a record first came from, 4 or 16 bytes; NULL where they aren't counted by it.
+      try db.execute(
+        sql: """
+          ALTER TABLE records ADD COLUMN network BLOB;
+          CREATE INDEX records_network ON records (network) WHERE network IS NOT NULL;
+          """)
+    }
     return migrator
   }
 }

@@ -12,8 +12,10 @@ public final class SQLiteStore: Sendable {
   /// A record is kept beyond its expiry for as long as an older one could still be valid, so that no older
   /// record comes back after it.
   static let afterlife = Duration.seconds(7_800)
-  /// Rows that one pruning deletes from a table, so that writers don't wait long.
-  static let pruningBatch = 10_000
+  /// Transactions of one pruning at most.
+  static let pruningRounds = 20
+  /// Expired records are looked at again for so long, for clocks that were set and writes that took time.
+  static let emptyingOverlap = Duration.seconds(60)
   /// What has to fit in for the store to count as one that can be written: a record with its private part.
   static let probeSize = 12_000
 
@@ -25,6 +27,8 @@ public final class SQLiteStore: Sendable {
   private let bounds: Bounds
   /// Rows as of the last pruning and the inserts since; an upper bound that costs no query.
   private let counts: Mutex<[String: Int]>
+  /// Records that expired up to here have lost their content.
+  private let emptied = Mutex(WallTime(secondsSinceEpoch: 0))
 
   /// Opens or makes the file; throws ``StoreFailure``, also for a file that isn't an intact database.
   public convenience init(file: String, bounds: Bounds = Bounds()) throws {
@@ -208,19 +212,22 @@ extension SQLiteStore: Store {
     }
   }
 
-  public func put(_ record: StoredRecord, replacing known: StoredRecord?) async throws -> Bool {
+  public func put(
+    _ record: StoredRecord, replacing known: StoredRecord?, from network: IPAddress? = nil
+  ) async throws -> Storing {
     if known == nil { try checkRoom(in: "records", bound: bounds.records) }
-    let stored = try writeHere { db in
+    let result = try writeHere { db in
       let arguments: StatementArguments = [
         Data(record.keyHash.peerID.bytes), Data(record.keyHash.bytes),
         Int64(bitPattern: record.sequence.value), record.expiry.stored, record.isTombstone,
         Data(record.bodyDigest), Data(record.publicBundle), record.privatePart.map { Data($0) },
       ]
       guard let known else {
+        if let network, try isFull(network, db) { return Storing.networkFull }
         try db.execute(
-          sql: "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-          arguments: arguments)
-        return db.changesCount == 1
+          sql: "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          arguments: arguments + [network.map { Data($0.bytes) }])
+        return db.changesCount == 1 ? .stored : .changed
       }
       try db.execute(
         sql: """
@@ -232,10 +239,17 @@ extension SQLiteStore: Store {
           Data(known.keyHash.peerID.bytes), Data(known.keyHash.bytes),
           Int64(bitPattern: known.sequence.value),
         ])
-      return db.changesCount == 1
+      return db.changesCount == 1 ? .stored : .changed
     }
-    if stored, known == nil { countInsert("records") }
-    return stored
+    if result == .stored, known == nil { countInsert("records") }
+    return result
+  }
+
+  private func isFull(_ network: IPAddress, _ db: Database) throws -> Bool {
+    let count = try db.cachedStatement(
+      sql: "SELECT count(*) FROM (SELECT 1 FROM records WHERE network = ? LIMIT ?)")
+    let bound = bounds.recordsOfOneNetwork
+    return try Int.fetchOne(count, arguments: [Data(network.bytes), bound]) == bound
   }
 
   public func revocations() async throws -> Revocations {
@@ -280,26 +294,56 @@ extension SQLiteStore: Store {
   }
 
   public func prune(now: WallTime) async throws {
-    let old = now + .seconds(-Self.afterlife.components.seconds)
-    let fresh = try await write { db in
-      for (table, time) in [
-        ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now),
-        ("revoked_peers", now),
-      ] {
-        let key = try db.primaryKey(table).columns.joined(separator: ", ")
-        try db.execute(
-          sql:
-            "DELETE FROM \(table) WHERE (\(key)) IN (SELECT \(key) FROM \(table) WHERE expiry <= ? LIMIT ?)",
-          arguments: [time.stored, Self.pruningBatch])
-      }
-      return try Self.count(db)
+    for _ in 0..<Self.pruningRounds {
+      guard try await write({ try Self.deleteExpired(now, bounds.pruningBatch, $0) }) else { break }
     }
+    for _ in 0..<Self.pruningRounds {
+      guard try await emptyExpired(now) else { break }
+    }
+    // An insert between the count and its assignment is missed until the next time; the bounds are no closer.
+    let fresh = try await read { try Self.count($0) }
     counts.withLock { $0 = fresh }
     // Apart from the deletions, which make room and must stand whatever comes of this.
     try await write { db in
       try db.execute(sql: "INSERT INTO probe (room) VALUES (zeroblob(?))", arguments: [Self.probeSize])
       try db.execute(sql: "DELETE FROM probe")
     }
+  }
+
+  /// Whether there may be more.
+  private static func deleteExpired(_ now: WallTime, _ batch: Int, _ db: Database) throws -> Bool {
+    let old = now + .seconds(-afterlife.components.seconds)
+    var isFull = false
+    for (table, time) in [
+      ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now),
+      ("revoked_peers", now),
+    ] {
+      let key = try db.primaryKey(table).columns.joined(separator: ", ")
+      try db.execute(
+        sql:
+          "DELETE FROM \(table) WHERE (\(key)) IN (SELECT \(key) FROM \(table) WHERE expiry <= ? LIMIT ?)",
+        arguments: [time.stored, batch])
+      if db.changesCount == batch { isFull = true }
+    }
+    return isFull
+  }
+
+  /// Takes from expired records what their afterlife doesn't need, nearly all of it; whether there may be
+  /// more.
+  private func emptyExpired(_ now: WallTime) async throws -> Bool {
+    let start = emptied.withLock { $0 + .seconds(-Self.emptyingOverlap.components.seconds) }
+    let count = try await write { db in
+      try db.execute(
+        sql: """
+          UPDATE records SET public_bundle = zeroblob(0), private_part = NULL WHERE rowid IN (
+            SELECT rowid FROM records WHERE expiry > ? AND expiry <= ? AND length(public_bundle) > 0 LIMIT ?)
+          """,
+        arguments: [start.stored, now.stored, bounds.pruningBatch])
+      return db.changesCount
+    }
+    guard count < bounds.pruningBatch else { return true }
+    emptied.withLock { $0 = now }
+    return false
   }
 
   public func check() async throws {

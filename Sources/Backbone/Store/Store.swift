@@ -9,7 +9,7 @@ public struct StoredRecord: Hashable, Sendable {
   public let isTombstone: Bool
   /// SHA-256 of the signed body.
   public let bodyDigest: [UInt8]
-  /// The bundle without the private part.
+  /// The bundle without the private part; empty when the record has expired and only its place is kept.
   public let publicBundle: [UInt8]
   /// The encoded private part; `nil` when there is none.
   public let privatePart: [UInt8]?
@@ -61,6 +61,15 @@ public struct StoredRecord: Hashable, Sendable {
   }
 }
 
+/// What came of storing a record.
+public enum Storing: Hashable, Sendable {
+  case stored
+  /// Another record stands under its PeerID than the one that was seen.
+  case changed
+  /// Its network has as many records as one may have.
+  case networkFull
+}
+
 /// What came of redeeming a challenge.
 public enum Redemption: Hashable, Sendable {
   case redeemed
@@ -104,10 +113,13 @@ public protocol Store: Sendable {
   /// Keeps an invite until it is used or expires.
   func addInvite(secretHash: [UInt8], expiry: WallTime) async throws
 
-  /// The record under a PeerID, expired or not.
+  /// The record under a PeerID. One that has expired may have lost its content.
   func record(of peer: PeerID) async throws -> StoredRecord?
-  /// Stores a record if what stands under its PeerID still is `known`, and says whether it did.
-  func put(_ record: StoredRecord, replacing known: StoredRecord?) async throws -> Bool
+  /// Stores a record if what stands under its PeerID still is `known`. A new one counts against `network`,
+  /// if there is one, for as long as its row is kept.
+  func put(
+    _ record: StoredRecord, replacing known: StoredRecord?, from network: IPAddress?
+  ) async throws -> Storing
 
   /// Everything that is revoked and not yet forgotten.
   func revocations() async throws -> Revocations
@@ -117,7 +129,8 @@ public protocol Store: Sendable {
   /// both or neither.
   func revoke(tokensOf peer: KeyHash, before time: WallTime, until expiry: WallTime) async throws
 
-  /// Forgets what has expired, a bounded number of rows a call; then throws unless a record could be written.
+  /// Forgets what has expired, a bounded number of rows a call: a record's content at once, its sequence only
+  /// when no older record can be valid. Then throws unless a record could be written.
   func prune(now: WallTime) async throws
   /// Throws unless the store can be read, and has room for another login and another record within its
   /// bounds. Writes nothing: ``prune(now:)`` does.
