@@ -122,7 +122,7 @@ int clinux_interface_address(int index, const uint8_t *address) {
   return exchange(&message);
 }
 
-int clinux_interface_route(int index, const uint8_t *prefix, uint8_t length) {
+int clinux_interface_route(int index, const uint8_t *prefix, uint8_t length, const uint8_t *source) {
   request message;
   begin(&message, RTM_NEWROUTE, NLM_F_CREATE);
   struct rtmsg *route = extend(&message, sizeof *route);
@@ -133,6 +133,10 @@ int clinux_interface_route(int index, const uint8_t *prefix, uint8_t length) {
   route->rtm_scope = RT_SCOPE_UNIVERSE;
   route->rtm_type = RTN_UNICAST;
   attribute(&message, RTA_DST, prefix, 16);
+  if (source != NULL) {
+    route->rtm_src_len = 128;
+    attribute(&message, RTA_SRC, source, 16);
+  }
   uint32_t output = (uint32_t)index;
   attribute(&message, RTA_OIF, &output, sizeof output);
   int result = exchange(&message);

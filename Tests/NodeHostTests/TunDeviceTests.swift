@@ -53,6 +53,43 @@ struct TunDeviceTests {
   }
 
   @Test(
+    "of two nodes on one machine each sends by its own device, whatever the order they came and went in",
+    .enabled(if: mayMakeDevices, needsDevices))
+  func twoNodes() throws {
+    let result = inNetworkNamespace {
+      Result {
+        let addresses = try [1, 2].map { try #require(OverlayAddress(.v6(0xfd73_6d01 << 96 | $0))) }
+        let devices = try addresses.map { _ in try TunDevice(name: "mesh%d") }
+        for (device, address) in zip(devices, addresses) { try device.configure(address: address) }
+        for (device, address) in zip(devices, addresses) {
+          #expect(try Self.sender(ofPacketFrom: address, outOf: device) == address.address.bytes)
+        }
+        // Whoever chooses no address gets that of a device which is there.
+        #expect(try Self.sender(ofPacketFrom: nil, outOf: devices[0]) == addresses[0].address.bytes)
+        devices[0].close()
+        #expect(try Self.sender(ofPacketFrom: nil, outOf: devices[1]) == addresses[1].address.bytes)
+        devices[1].close()
+      }
+    }
+    try #require(result).get()
+  }
+
+  /// Sends a datagram to another overlay address, and returns the source of the packet that the device has.
+  private static func sender(
+    ofPacketFrom source: OverlayAddress?, outOf device: TunDevice
+  ) throws -> [UInt8] {
+    let socket = try UDPSocket(port: 0, address: source?.address ?? .v6(0))
+    defer { socket.close() }
+    var sender = try DatagramSender()
+    try UDPSocketTests.put([1, 2, 3], to: Endpoint(.v6(0xfd73_6dff << 96 | 9), port: 7), in: &sender)
+    sender.flush(to: socket)
+    #expect(sender.counts.sent == 1)
+    var packet = [UInt8](repeating: 0, count: 2_000)
+    #expect(read(device.descriptor, &packet, packet.count) == 40 + 8 + 3)
+    return Array(packet[8..<24])
+  }
+
+  @Test(
     "a name in use is refused with the next step, and the device is gone once closed",
     .enabled(if: mayMakeDevices, needsDevices))
   func nameTaken() throws {

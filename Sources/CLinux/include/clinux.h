@@ -100,8 +100,10 @@ int clinux_interface_mtu(int index, uint32_t mtu);
 int clinux_interface_up(int index);
 /// Adds `address`/128 without duplicate address detection.
 int clinux_interface_address(int index, const uint8_t *address);
-/// Routes `prefix`/`length` to the interface.
-int clinux_interface_route(int index, const uint8_t *prefix, uint8_t length);
+/// Routes `prefix`/`length` to the interface: all of it, or what comes from `source`/128 (-EINVAL from a kernel
+/// without CONFIG_IPV6_SUBTREES).
+int clinux_interface_route(
+  int index, const uint8_t *prefix, uint8_t length, const uint8_t *_Nullable source);
 
 // --- Waiting and time (wait.c) ----------------------------------------------------------------------------
 

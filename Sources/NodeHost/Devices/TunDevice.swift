@@ -38,6 +38,10 @@ public struct TunDevice: PacketDevice {
   }
 
   /// Gives the device its address and the route of the whole overlay, and takes it up.
+  ///
+  /// The route is there twice: for what has no address yet, which takes that of the device, and for what
+  /// comes from the device's own address. Without the second all traffic of two nodes on one machine would go
+  /// out of the device of the first.
   public func configure(address: OverlayAddress, mtu: UInt32 = minimumMTU) throws(TunDeviceError) {
     let bytes = address.address.bytes
     // Only saves packets that the node would drop: an older kernel without this setting will do.
@@ -45,7 +49,10 @@ public struct TunDevice: PacketDevice {
     try set(mtu: mtu)
     try check(clinux_interface_up(index), "take it up")
     try check(unsafe clinux_interface_address(index, bytes), "set its address \(address)")
-    try check(unsafe clinux_interface_route(index, Self.overlayPrefix, 24), "route fd73:6d00::/24 to it")
+    try check(unsafe clinux_interface_route(index, Self.overlayPrefix, 24, nil), "route fd73:6d00::/24 to it")
+    let result = unsafe clinux_interface_route(index, Self.overlayPrefix, 24, bytes)
+    // A kernel that knows no routes by source: one node a machine works there as well.
+    if result != -EINVAL { try check(result, "route fd73:6d00::/24 from \(address) to it") }
   }
 
   /// Changes the MTU, in bytes of IP packet.
