@@ -7,6 +7,7 @@ import Metrics
 import NIOCore
 public import Observability
 import ServiceLifecycle
+import Synchronization
 
 /// `/metrics` in Prometheus' text format and `/health`, for this machine or its monitoring only.
 struct MetricsServer: Service, CustomStringConvertible {
@@ -16,8 +17,8 @@ struct MetricsServer: Service, CustomStringConvertible {
   /// The node's counts; `nil` when it has none to give now.
   let status: @Sendable () async -> NodeStatus?
   let logger: Logger
-  /// How long a connection may say nothing.
-  var idleTime = TimeAmount.seconds(10)
+  /// How long a connection may last, from its first byte to the last of its answer.
+  var requestTime = TimeAmount.seconds(10)
   /// Told the port, once connections are taken.
   let listening: @Sendable (_ port: Int) -> Void
 
@@ -50,8 +51,10 @@ struct MetricsServer: Service, CustomStringConvertible {
         status: .ok, headers: [.contentType: "application/json", .cacheControl: "no-store"],
         body: .init(byteBuffer: ByteBuffer(string: "{\"status\":\"ok\"}\n")))
     }
+    let limit = requestTime
     return Application(
-      router: router, server: .http1(configuration: .init(idleTimeout: idleTime)),
+      router: router,
+      server: .http1(configuration: .init(additionalChannelHandlers: [RequestDeadline(limit: limit)])),
       configuration: .init(
         address: .hostname(address.address.description, port: Int(address.port)), serverName: nil,
         availableConnectionsDelegate: MaximumAvailableConnections(Self.clientLimit)),
@@ -63,16 +66,17 @@ struct MetricsServer: Service, CustomStringConvertible {
 /// The node's own counts as metrics. The loop counts packets and drops itself, as they happen.
 final class NodeCounts: Sendable {
   private let handshakes: [(counter: Counter, value: any KeyPath<NodeCounters, UInt64> & Sendable)]
-  private let before = LastCounters()
+  /// How much of each of them the metrics were told.
+  private let told: Mutex<[UInt64]>
   private let table = Gauge(label: "shadowmesh_table_contacts")
   private let records = Gauge(label: "shadowmesh_records_cached")
   private let peers = Gauge(label: "shadowmesh_peers")
   private let direct = Gauge(label: "shadowmesh_sessions", dimensions: [("path", "direct")])
   private let control = Gauge(label: "shadowmesh_control_sessions")
 
-  init() {
+  init(factory: any MetricsFactory = MetricsSystem.factory) {
     func counter(_ label: String, _ dimension: (String, String)? = nil) -> Counter {
-      Counter(label: label, dimensions: dimension.map { [$0] } ?? [])
+      Counter(label: label, dimensions: dimension.map { [$0] } ?? [], factory: factory)
     }
     handshakes = [
       (counter("shadowmesh_handshakes", ("outcome", "started")), \.handshakesStarted),
@@ -84,20 +88,31 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh_lookups", ("source", "none")), \.lookupsFailed),
       (counter("shadowmesh_rekeys"), \.rekeys),
     ]
+    told = Mutex(Array(repeating: 0, count: handshakes.count))
   }
 
   /// Brings the metrics up to a status.
   func take(_ status: NodeStatus) {
-    let old = before.exchange(status.counters)
-    for (counter, value) in handshakes {
-      let (now, then) = (status.counters[keyPath: value], old[keyPath: value])
-      if now > then { counter.increment(by: now - then) }
-    }
+    take(status.counters)
     table.record(status.tableContacts)
     records.record(status.cachedRecords)
     peers.record(status.peers.count)
     direct.record(status.peers.count { $0.path?.kind == .direct })
     control.record(status.controlSessions)
+  }
+}
+
+extension NodeCounts {
+  /// Adds what is new. Of two scrapes at once the older counts may come last: they add nothing.
+  func take(_ counters: NodeCounters) {
+    told.withLock { told in
+      for (index, entry) in handshakes.enumerated() {
+        let now = counters[keyPath: entry.value]
+        guard now > told[index] else { continue }
+        entry.counter.increment(by: now - told[index])
+        told[index] = now
+      }
+    }
   }
 }
 
