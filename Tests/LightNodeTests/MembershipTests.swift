@@ -145,11 +145,45 @@ struct MembershipTests {
     let restarted = Membership(
       book: PeerBook(ourself: ourself), ledger: try state.readInvites(), table: again, folder: state,
       logger: Logger(label: "test"))
-    try await restarted.restoreInvitations(now: now)
+    try await restarted.restoreInvitations()
     #expect(again.state.withLock { $0.invitations } == [[1, 2]])
     await restarted.redeemed(
       index: 0, by: try IdentityKey().publicKey, at: Endpoint("192.0.2.1:1")!, now: now)
     #expect(await restarted.entry(bob) != nil)
+  }
+
+  @Test("An invitation that a wrong clock takes for expired at the start holds once the clock is right")
+  func clockWrongAtTheStart() async throws {
+    let soon = WallTime(secondsSinceEpoch: 2_000)
+    try await membership.invite(secretHash: [1], name: bob, allow: [], expires: soon, now: now)
+    let wrong = WallTime(secondsSinceEpoch: 5_000)
+    try await membership.invite(
+      secretHash: [2], name: nil, allow: [], expires: WallTime(secondsSinceEpoch: 9_000), now: wrong)
+    let again = RecordingTable()
+    let restarted = Membership(
+      book: PeerBook(ourself: ourself), ledger: try state.readInvites(), table: again, folder: state,
+      logger: Logger(label: "test"))
+    try await restarted.restoreInvitations()
+    #expect(again.state.withLock { $0.invitations } == [[1], [2]])
+    await restarted.redeemed(
+      index: 0, by: try IdentityKey().publicKey, at: Endpoint("192.0.2.1:1")!, now: now)
+    #expect(await restarted.entry(bob) != nil)
+  }
+
+  @Test("One join with a peer at a time: a second would take away what the first was given")
+  func secondJoin() async throws {
+    let keyHash = KeyHash(id(1).bytes + Array(repeating: 0x66, count: 12))!
+    let other = KeyHash(id(1).bytes + Array(repeating: 0x67, count: 12))!
+    try await membership.introduce(bob, id(1), keyHash: keyHash, endpoints: [])
+    let failure = await #expect(throws: ControlFailure.self) {
+      try await membership.introduce(bob, id(1), keyHash: other, endpoints: [])
+    }
+    #expect(failure?.kind == .busy)
+    #expect(table.state.withLock { $0.peers[id(1)]?.keyHash } == keyHash)
+    await membership.withdraw(id(1))
+    try await membership.introduce(bob, id(1), keyHash: other, endpoints: [])
+    await membership.endIntroduction(of: id(1))
+    try await membership.introduce(bob, id(1), keyHash: keyHash, endpoints: [])
   }
 
   @Test("A damaged peer book stops the start, stays as it is, and the copy before it is named")

@@ -17,17 +17,20 @@ struct ControlRuleTests {
     return (net, try #require(net.hosts[0].node.neighbours.slot(net.peerID(1))))
   }
 
-  @Test("an invitation's answer has to answer an invitation")
+  @Test("an answer has to be to an invitation, and to this one: a late one decides no other")
   func kindOfAnswer() throws {
     var (net, slot) = try connected()
+    let ours = RedemptionID(number: 2)
     net.hosts[0].node.neighbours.entries[slot].redeeming = Redeeming(
-      secret: [UInt8](repeating: 1, count: 32), until: net.now + .seconds(30), next: net.now + .seconds(20))
+      id: ours, secret: [UInt8](repeating: 1, count: 32), until: net.now + .seconds(30),
+      next: net.now + .seconds(20))
     func answered() -> Bool {
       net.hosts[0].events.contains { if case .inviteAnswered(_, .accepted) = $0 { true } else { false } }
     }
-    for (kind, expected) in [(.ping(PingID(number: 1)), false), (.redeemInvite, true)]
-      as [(RequestTable.Kind, Bool)]
-    {
+    for (kind, expected) in [
+      (.ping(PingID(number: 1)), false), (.redeemInvite(RedemptionID(number: 1)), false),
+      (.redeemInvite(ours), true),
+    ] as [(RequestTable.Kind, Bool)] {
       let id = net.hosts[0].node.requests.add(kind, to: net.peerID(1), now: net.now)
       let answer = ControlMessage.inviteAnswer(try #require(id), accepted: true)
       net.hosts[0].node.receiveControl(answer.encoded, slot: slot, now: net.now)
@@ -37,15 +40,33 @@ struct ControlRuleTests {
     #expect(net.drops(0, .controlMalformed) == 1)
   }
 
+  @Test("an invitation that seems to have expired is not forgotten: the clock may be set right by a login")
+  func clockSetRight() throws {
+    var table = InvitationTable()
+    let (expires, later) = (WallTime(secondsSinceEpoch: 5), WallTime(secondsSinceEpoch: 10))
+    let secret = Primitives.sha256([42])
+    let keyHash = try IdentityKey().keyHash
+    _ = table.add(secretHash: Primitives.sha256(secret), expires: expires, at: later)
+    _ = table.add(secretHash: [2], expires: expires, at: later)
+    #expect(table.redeem(secret, by: keyHash, at: expires) == .refused)
+    #expect(table.redeem(secret, by: keyHash, at: WallTime(secondsSinceEpoch: 4)) == .accepted(index: 1))
+    for index in 3..<(2 + NodeLimits.invitations) {
+      #expect(table.add(secretHash: [3], expires: expires, at: expires + .seconds(-1)) == index)
+    }
+    #expect(table.add(secretHash: [3], expires: expires, at: expires + .seconds(-1)) == nil)
+    #expect(table.add(secretHash: [3], expires: later, at: expires) == 2 + NodeLimits.invitations)
+  }
+
   @Test("requests that wait for their answers are bounded, and go after ten seconds")
   func requests() throws {
     var requests = RequestTable()
     let peerID = try IdentityKey().keyHash.peerID
-    let first = requests.add(.redeemInvite, to: peerID, now: now)
-    for _ in 1..<RequestTable.capacity { _ = requests.add(.redeemInvite, to: peerID, now: now) }
+    let redeem = RequestTable.Kind.redeemInvite(RedemptionID(number: 1))
+    let first = requests.add(redeem, to: peerID, now: now)
+    for _ in 1..<RequestTable.capacity { _ = requests.add(redeem, to: peerID, now: now) }
     let late = now + .seconds(10)
-    #expect(requests.add(.redeemInvite, to: peerID, now: late + .nanoseconds(-1)) == nil)
-    #expect(requests.add(.redeemInvite, to: peerID, now: late) != nil)
+    #expect(requests.add(redeem, to: peerID, now: late + .nanoseconds(-1)) == nil)
+    #expect(requests.add(redeem, to: peerID, now: late) != nil)
     #expect(requests.take(try #require(first), from: peerID) == nil)
   }
 

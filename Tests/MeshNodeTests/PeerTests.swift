@@ -74,7 +74,7 @@ struct PeerTests {
     }
     let accepted = [0, 2].map { joiner in
       net.hosts[joiner].events.contains {
-        if case .inviteAnswered(net.peerID(1), .accepted) = $0 { true } else { false }
+        if case .inviteAnswered(_, .accepted) = $0 { true } else { false }
       }
     }
     #expect(accepted == [true, false])
@@ -110,6 +110,29 @@ struct PeerTests {
     #expect(refused)
   }
 
+  @Test("a second redemption at one peer ends the first: neither gets the other's answer")
+  func twoRedemptions() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let secret = Primitives.sha256([42])
+    _ = net.hosts[1].node.addInvitation(
+      secretHash: Primitives.sha256(secret), expires: net.wall + .seconds(3_600))
+    try net.hosts[0].node.addPeer(
+      PeerEntry(
+        peerID: net.peerID(1), keyHash: net.hosts[1].identity.keyHash, endpoints: [net.hosts[1].endpoint]),
+      now: net.now)
+    let ids = [Primitives.sha256([43]), secret].map {
+      net.hosts[0].node.redeemInvitation(at: net.peerID(1), secret: $0, now: net.now)
+    }
+    net.settle(0)
+    net.run(.seconds(2))
+    let answers = net.hosts[0].events.compactMap { event -> (RedemptionID, InviteAnswer)? in
+      if case .inviteAnswered(let id, let answer) = event { (id, answer) } else { nil }
+    }
+    #expect(answers.map(\.0) == ids)
+    #expect(answers.map(\.1) == [.unanswered, .accepted])
+  }
+
   @Test("an inviter that cannot be reached has not refused: its answer is none, after 30 s")
   func unansweredInvitation() throws {
     var net = SmallInternet()
@@ -123,7 +146,7 @@ struct PeerTests {
     for (time, expected) in [(29, []), (2, [.unanswered])] as [(Int, [InviteAnswer])] {
       net.run(.seconds(time))
       let answers = net.hosts[0].events.compactMap {
-        if case .inviteAnswered(net.peerID(1), let answer) = $0 { answer } else { nil }
+        if case .inviteAnswered(_, let answer) = $0 { answer } else { nil }
       }
       #expect(answers == expected)
     }

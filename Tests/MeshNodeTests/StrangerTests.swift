@@ -96,9 +96,10 @@ struct StrangerTests {
     let asked = PeerID([UInt8](repeating: 1, count: 20))!
     let other = PeerID([UInt8](repeating: 2, count: 20))!
     let now = Instant(nanoseconds: 0)
-    let id = requests.add(.redeemInvite, to: asked, now: now)!
+    let kind = RequestTable.Kind.redeemInvite(RedemptionID(number: 1))
+    let id = requests.add(kind, to: asked, now: now)!
     #expect(requests.take(id, from: other) == nil)
-    #expect(requests.take(id, from: asked)?.kind == .redeemInvite)
+    #expect(requests.take(id, from: asked)?.kind == kind)
     #expect(requests.take(id, from: asked) == nil)
   }
 

@@ -54,6 +54,7 @@ extension ControlDesk {
       let rules = allow.isEmpty ? await membership.entry(peerID)?.allow ?? [] : allow
       try await membership.add(
         chosen, peerID, keyHash: line.keyHash, allow: rules, endpoints: line.endpoints)
+      await membership.endIntroduction(of: peerID)
     } catch {
       // Nothing was stored: a failed join leaves neither a half-added peer nor a pinned key behind.
       await membership.withdraw(peerID)
@@ -73,10 +74,10 @@ extension ControlDesk {
   }
 
   private func redeem(_ line: InviteLine, at peerID: PeerID) async throws {
-    try await loop.perform { node, now, _ in
+    let id = try await loop.perform { node, now, _ in
       node.redeemInvitation(at: peerID, secret: line.secret, now: now)
     }
-    let answer = await reader.invitations.outcome(of: peerID, within: Self.patience + .seconds(5))
+    let answer = await reader.invitations.outcome(of: id, within: Self.patience + .seconds(5))
     if let failure = Self.failure(answer ?? .unanswered, tried: line.endpoints) { throw failure }
   }
 

@@ -23,9 +23,10 @@ public struct InviteLedger: Hashable, Sendable {
 
   public init() {}
 
-  /// Adds an invitation; `false` when ``maximumInvites`` are open (expired ones don't count).
+  /// Adds an invitation; `false` when ``maximumInvites`` are open. Expired ones go, but only where their room
+  /// is needed: before the first login the clock may be wrong by hours.
   public mutating func add(_ entry: Entry, now: WallTime) -> Bool {
-    entries.removeAll { $0.expires <= now.secondsSinceEpoch }
+    if entries.count >= Self.maximumInvites { entries.removeAll { $0.expires <= now.secondsSinceEpoch } }
     guard entries.count < Self.maximumInvites else { return false }
     entries.append(entry)
     return true

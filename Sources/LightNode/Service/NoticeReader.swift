@@ -8,12 +8,9 @@ import Synchronization
 /// Reads what the node tells: answers its questions to the backbone, wakes who waits, keeps the peer book up,
 /// logs.
 final class NoticeReader: Sendable {
-  /// Questions to the backbone under way at once; the node asks at most ``NodeLimits/lookups``.
-  static let questionLimit = NodeLimits.lookups
-
   let lookups = Waiters<LookupID, LookupOutcome>()
   let pings = Waiters<PingID, PingOutcome>()
-  let invitations = Waiters<PeerID, InviteAnswer>()
+  let invitations = Waiters<RedemptionID, InviteAnswer>()
 
   private let loop: NodeLoop
   private let membership: Membership
@@ -35,7 +32,7 @@ final class NoticeReader: Sendable {
   /// How long the last handshake with a peer took.
   func handshake(with peerID: PeerID) -> Duration? { handshakes.withLock { $0[peerID] } }
 
-  /// Runs until the loop has ended.
+  /// Runs until the loop has ended. Questions to the backbone under way at once: `NodeLimits.lookups`.
   func run() async {
     await withDiscardingTaskGroup { group in
       for await notice in loop.notices {
@@ -56,7 +53,7 @@ final class NoticeReader: Sendable {
     switch event {
     case .lookupFinished(let id, let outcome): lookups.resolve(id, outcome)
     case .pingFinished(let id, let outcome): pings.resolve(id, outcome)
-    case .inviteAnswered(let peerID, let answer): invitations.resolve(peerID, answer)
+    case .inviteAnswered(let id, let answer): invitations.resolve(id, answer)
     case .inviteRedeemed(let index, let publicKey, let endpoint):
       await membership.redeemed(index: index, by: publicKey, at: endpoint, now: session.wallNow)
     case .peerPinned(let peerID, let publicKey):

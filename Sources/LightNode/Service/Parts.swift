@@ -127,8 +127,7 @@ struct LoopService: Service, CustomStringConvertible {
       group.addTask { await parts.reader.run() }
       group.addTask {
         // That the loop has ended is its own to tell, with the reason.
-        do { try await parts.membership.restoreInvitations(now: WallClock.now) } catch NodeLoopError.stopped {
-        }
+        do { try await parts.membership.restoreInvitations() } catch NodeLoopError.stopped {}
       }
       group.addTask {
         // Saved too when another service failed and this one is cancelled.

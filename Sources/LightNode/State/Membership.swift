@@ -21,6 +21,8 @@ actor Membership {
   private let logger: Logger
   private var book: PeerBook
   private var ledger: InviteLedger
+  /// Whom a join is under way with: at most one each, and one of each control connection.
+  private var introduced: Set<PeerID> = []
   private var inviteHashes: [Int: [UInt8]] = [:]
   private var hasUnsavedPeers = false
   private var hasUnsavedInvites = false
@@ -49,10 +51,11 @@ actor Membership {
   func entry(_ peerID: PeerID) -> PeerBook.Entry? { book[peerID] }
   func freeName(for peerID: PeerID) -> PeerName? { book.freeName(for: peerID) }
 
-  /// Gives the node every invitation that is still open; its peers it got before it began.
-  func restoreInvitations(now: WallTime) async throws {
+  /// Gives the node every invitation that was not redeemed; its peers it got before it began. Which of them
+  /// have expired shows when somebody comes with one: before the first login the clock may be wrong by hours.
+  func restoreInvitations() async throws {
     try await alone {
-      for entry in ledger.entries where entry.expires > now.secondsSinceEpoch {
+      for entry in ledger.entries {
         guard let hash = [UInt8](hex: entry.secretHash) else { continue }
         let expires = WallTime(secondsSinceEpoch: entry.expires)
         if let index = try await table.addInvitation(secretHash: hash, expires: expires) {
@@ -110,12 +113,18 @@ actor Membership {
   }
 
   /// Lets the node speak with a peer by this key while an invitation is redeemed there. The book stays as it
-  /// is, in memory and on the disk: ``add(_:_:keyHash:publicKey:allow:endpoints:)`` follows when it was
-  /// accepted, else ``withdraw(_:)``. Throws ``ControlFailure`` when the book would not take it.
+  /// is, in memory and on the disk: ``add(_:_:keyHash:publicKey:allow:endpoints:)`` and
+  /// ``endIntroduction(of:)`` follow when it was accepted, else ``withdraw(_:)``. Throws ``ControlFailure``
+  /// when the book would not take it, or while another join with this peer is under way.
   func introduce(
     _ name: PeerName, _ peerID: PeerID, keyHash: KeyHash, endpoints: [Endpoint]
   ) async throws {
     try await alone {
+      guard !introduced.contains(peerID) else {
+        throw ControlFailure(
+          .busy, "a join with \(name.text) is under way",
+          next: "wait until it has ended: half a minute at most")
+      }
       var draft = book
       let wanted: PeerBook.Entry
       do throws(PeerBook.Refusal) {
@@ -123,12 +132,19 @@ actor Membership {
           name, peerID, keyHash: keyHash, allow: book[peerID]?.allow ?? [], endpoints: endpoints)
       } catch { throw ControlFailure(.conflict, error.description, next: error.next) }
       do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
+      introduced.insert(peerID)
     }
   }
 
+  /// The join with this peer has ended; another may begin.
+  func endIntroduction(of peerID: PeerID) { introduced.remove(peerID) }
+
   /// Makes a peer in the node what it is in the book, or nobody; also where the key goes away that it was
   /// introduced with.
-  func withdraw(_ peerID: PeerID) async { await alone { await restoreInNode(peerID) } }
+  func withdraw(_ peerID: PeerID) async {
+    await alone { await restoreInNode(peerID) }
+    endIntroduction(of: peerID)
+  }
 
   private func restoreInNode(_ peerID: PeerID) async {
     do {

@@ -76,6 +76,11 @@ public struct PingID: Sendable, Hashable, Comparable {
   public static func < (a: PingID, b: PingID) -> Bool { a.number < b.number }
 }
 
+/// Names what ``MeshNode/redeemInvitation(at:secret:now:)`` started.
+public struct RedemptionID: Sendable, Hashable {
+  public let number: UInt64
+}
+
 /// Who knew the answer of a look-up.
 public enum LookupSource: String, Sendable, Hashable, CaseIterable { case cache, backbone, peers }
 
@@ -127,7 +132,7 @@ public enum NodeEvent: Sendable {
   /// Someone proved knowledge of invitation `index`; the shell adds them as a peer.
   case inviteRedeemed(index: Int, by: IdentityPublicKey, at: Endpoint)
   /// The inviter took our secret, or refused it.
-  case inviteAnswered(PeerID, InviteAnswer)
+  case inviteAnswered(RedemptionID, InviteAnswer)
 }
 
 /// What came of an invitation that this node redeems.

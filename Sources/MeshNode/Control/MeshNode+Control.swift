@@ -117,12 +117,12 @@ extension MeshNode {
       }
       if let record { takeFetched(record, for: lookup) }
     case .inviteAnswer(let id, let accepted):
-      guard let request = requests.take(id, from: peerID), request.kind == .redeemInvite else {
-        return counters.count(.controlMalformed)
-      }
-      guard neighbours.entries[slot].redeeming != nil else { return }
+      guard let request = requests.take(id, from: peerID), case .redeemInvite(let redemption) = request.kind
+      else { return counters.count(.controlMalformed) }
+      // A late answer to another secret says nothing about this one.
+      guard neighbours.entries[slot].redeeming?.id == redemption else { return }
       neighbours.entries[slot].redeeming = nil
-      emit(.inviteAnswered(peerID, accepted ? .accepted : .refused))
+      emit(.inviteAnswered(redemption, accepted ? .accepted : .refused))
     case .ping, .findNode, .getRecord, .redeemInvite, .announce: break
     }
   }

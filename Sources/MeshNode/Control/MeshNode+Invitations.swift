@@ -13,8 +13,9 @@ struct InvitationTable {
   private var taken: [(invitation: Invitation, by: KeyHash, until: WallTime)] = []
   private var next = 1
 
+  /// What has expired goes only where its room is needed: the clock may be set right yet.
   mutating func add(secretHash: [UInt8], expires: WallTime, at wall: WallTime) -> Int? {
-    waiting.removeAll { $0.expires <= wall }
+    if waiting.count >= NodeLimits.invitations { waiting.removeAll { $0.expires <= wall } }
     guard waiting.count < NodeLimits.invitations else { return nil }
     defer { next += 1 }
     waiting.append(Invitation(index: next, secretHash: secretHash, expires: expires))
@@ -30,10 +31,10 @@ struct InvitationTable {
 
   /// Takes the invitation with this secret out.
   mutating func redeem(_ secret: [UInt8], by keyHash: KeyHash, at wall: WallTime) -> Redemption {
-    waiting.removeAll { $0.expires <= wall }
     taken.removeAll { $0.until <= wall }
     let hash = Primitives.sha256(secret)
-    guard let position = waiting.firstIndex(where: { constantTimeEqual($0.secretHash, hash) }) else {
+    let found = waiting.firstIndex { constantTimeEqual($0.secretHash, hash) }
+    guard let position = found, waiting[position].expires > wall else {
       let isRepeated = taken.contains {
         $0.by == keyHash && constantTimeEqual($0.invitation.secretHash, hash)
       }
@@ -54,31 +55,37 @@ extension MeshNode {
   }
 
   /// Proves knowledge of an invitation's secret (32 bytes) to a peer that was added. Ends in
-  /// `.inviteAnswered`, at the latest after 30 s.
-  public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) {
+  /// `.inviteAnswered` with what this returns, at the latest after 30 s; only a peer that is removed
+  /// meanwhile is not heard of again. Another invitation of this peer that is being redeemed ends unanswered.
+  @discardableResult
+  public mutating func redeemInvitation(at peer: PeerID, secret: [UInt8], now: Instant) -> RedemptionID {
+    let id = RedemptionID(number: takeNumber())
     guard let slot = neighbours.slot(peer), secret.count == ControlMessage.secretSize else {
-      return emit(.inviteAnswered(peer, .refused))
+      emit(.inviteAnswered(id, .refused))
+      return id
     }
-    neighbours.entries[slot].redeeming = Redeeming(secret: secret, until: now + Redeeming.timeout, next: now)
+    if let other = neighbours.entries[slot].redeeming { emit(.inviteAnswered(other.id, .unanswered)) }
+    neighbours.entries[slot].redeeming = Redeeming(
+      id: id, secret: secret, until: now + Redeeming.timeout, next: now)
     neighbours.entries[slot].retryAt = nil
     connect(slot, urgent: true, now: now)
     redeemAgain(slot, now: now)
+    return id
   }
 
   /// Shows the secret, once more if there was no answer.
   mutating func redeemAgain(_ slot: Int, now: Instant) {
     guard let redeeming = neighbours.entries[slot].redeeming else { return }
-    let peer = neighbours.entries[slot].peerID
     if redeeming.until <= now {
       neighbours.entries[slot].redeeming = nil
-      return emit(.inviteAnswered(peer, .unanswered))
+      return emit(.inviteAnswered(redeeming.id, .unanswered))
     }
     guard redeeming.next <= now else { return }
     neighbours.entries[slot].redeeming?.next = now + Redeeming.interval
-    guard neighbours.entries[slot].isConnected, let id = requests.add(.redeemInvite, to: peer, now: now)
-    else {
-      return
-    }
+    let peer = neighbours.entries[slot].peerID
+    guard neighbours.entries[slot].isConnected,
+      let id = requests.add(.redeemInvite(redeeming.id), to: peer, now: now)
+    else { return }
     sendControl(.redeemInvite(id, secret: redeeming.secret), slot: slot, now: now)
   }
 

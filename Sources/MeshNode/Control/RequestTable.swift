@@ -9,7 +9,7 @@ struct RequestTable {
     case ping(PingID)
     case findNode(LookupID)
     case getRecord(LookupID)
-    case redeemInvite
+    case redeemInvite(RedemptionID)
   }
 
   private struct Pending {

@@ -140,6 +140,7 @@ struct Candidate: Hashable {
 
 /// A secret that we show until the inviter answers.
 struct Redeeming {
+  let id: RedemptionID
   let secret: [UInt8]
   let until: Instant
   var next: Instant
