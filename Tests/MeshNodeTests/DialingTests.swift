@@ -156,4 +156,32 @@ struct DialingTests {
     let isLost = net.hosts[0].events.contains { if case .peerLost = $0 { true } else { false } }
     #expect(!isLost)
   }
+
+  @Test("of what an owner or a record names, no more is tried than the bound says")
+  func ownersEndpoints() throws {
+    var net = SmallInternet()
+    _ = try net.addHost()
+    let keyHash = try IdentityKey().keyHash
+    let endpoints = (1...40 as ClosedRange<UInt32>).map(endpoint)
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: keyHash.peerID, keyHash: keyHash, endpoints: endpoints), now: net.now)
+    #expect(net.hosts[0].node.neighbours.entries.first?.candidates.count == NodeLimits.candidates)
+  }
+
+  @Test("a packet shortens the wait after a failed attempt, and does not end it")
+  func waiting() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    let keyHash = net.hosts[1].identity.keyHash
+    try net.hosts[0].node.addPeer(
+      PeerEntry(peerID: keyHash.peerID, keyHash: keyHash, endpoints: [endpoint(1)]), now: net.now)
+    net.settle(0)
+    net.run(.milliseconds(30_500))
+    #expect(net.state(of: 1, at: 0)?.state == .idle)
+    net.transmit(
+      Packet.udp(from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1))), from: 0)
+    #expect(net.state(of: 1, at: 0)?.state == .idle)
+    net.run(.milliseconds(2_100))
+    #expect(net.state(of: 1, at: 0)?.state == .connecting)
+  }
 }

@@ -57,6 +57,9 @@ struct PeerRuleTests {
       #expect(refusal(&net, PeerEntry(peerID: try peerID(number))) == nil)
     }
     #expect(refusal(&net, PeerEntry(peerID: try peerID(NodeLimits.peers))) == .full)
+    let known = Neighbour(peerID: try peerID(NodeLimits.peers), now: net.now)
+    _ = net.hosts[0].node.neighbours.add(known)
+    #expect(refusal(&net, PeerEntry(peerID: known.peerID)) == .full, "one that we know is no exception")
     #expect(
       refusal(&net, PeerEntry(peerID: try peerID(0), inbound: InboundPermission(allowsAll: true))) == nil)
   }
