@@ -1,4 +1,5 @@
 import Backbone
+import Foundation
 import MeshCrypto
 import MeshWire
 import Testing
@@ -185,6 +186,28 @@ import Testing
     #expect(try verified(Fixture.backboneKey, context: .login) == nil)
     #expect(try verified(Fixture.backboneKey, at: Fixture.now + .seconds(70)) == nil)
     #expect(try verified(Fixture.backboneKey, at: Fixture.now + .seconds(-10)) == nil)
+  }
+
+  @Test func `a node list says no node that its signature doesn't cover`() throws {
+    let node = try #require(Fixture.settings().nodes.first)
+    func nodes(_ count: Int) throws -> SignedNodes {
+      let list = BackboneNodeList(
+        issuer: Fixture.backboneKey.keyHash, issued: Fixture.now, expiry: Fixture.now + .seconds(60),
+        nodes: Array(repeating: node, count: count))
+      return SignedNodes(
+        list, signature: try list.signed(by: Fixture.backboneKey),
+        publicKey: Fixture.backboneKey.publicKey.bytes)
+    }
+    func count(_ nodes: SignedNodes) -> Int? {
+      nodes.verified(from: Fixture.backboneKey.keyHash, now: Fixture.now, tolerance: .seconds(10))?.count
+    }
+    #expect(try count(nodes(64)) == 64)
+    #expect(try count(nodes(65)) == nil, "the signature covers 64")
+    let json = String(decoding: try JSONEncoder().encode(try nodes(1)), as: UTF8.self)
+    let added = #""backbone_nodes":[{"region":"","ip":"","port":1,"key_hash":""},"#
+    let unreadable = json.replacing(#""backbone_nodes":["#, with: added)
+    #expect(count(try JSONDecoder().decode(SignedNodes.self, from: Data(json.utf8))) == 1)
+    #expect(count(try JSONDecoder().decode(SignedNodes.self, from: Data(unreadable.utf8))) == nil)
   }
 
   @Test(arguments: ["http://backbone.example", "http://192.0.2.1:8080", "http://[2001:db8::1]"])

@@ -94,6 +94,21 @@ import Testing
     }
   }
 
+  @Test func `a body is read up to its bound, also when nobody said how long it is`() async throws {
+    try await withBackbone { backbone in
+      func kind(size: Int) async throws -> Problem.Kind? {
+        let body = [UInt8](repeating: 0x20, count: size)
+        return try await backbone.send(
+          .POST, Route.verify.rawValue, headers: Self.json, body: body, isChunked: true
+        ).problem?.kind
+      }
+      let most = try await kind(size: MessageLimit.login)
+      let more = try await kind(size: MessageLimit.login + 1)
+      #expect(most == .malformedRequest)
+      #expect(more == .bodyTooLarge)
+    }
+  }
+
   @Test func `with a token, bad queries and records are refused for what they are`() async throws {
     try await withBackbone { backbone in
       let token = try await backbone.token(of: Fixture.alice)

@@ -54,6 +54,37 @@ import Testing
     }
   }
 
+  private func refusal(challenge: ChallengeAnswer, padding: Int = 0) async throws -> BackboneClientError? {
+    let list = list()
+    let nodes = SignedNodes(
+      list, signature: try list.signed(by: Fixture.backboneKey),
+      publicKey: Fixture.backboneKey.publicKey.bytes)
+    var backbone = try ScriptedBackbone.logins(with: nodes, now: Fixture.now)
+    backbone.bodies[Route.challenge.rawValue] =
+      Array(challenge.json.utf8) + Array(repeating: 0x20, count: padding)
+    do {
+      try await backbone.run { try await logIn(at: $0) }
+      return nil
+    } catch let error as BackboneClientError { return error }
+  }
+
+  private func challenge(_ size: Int) -> ChallengeAnswer {
+    ChallengeAnswer(
+      challenge: Array(repeating: 0, count: size), timestamp: Fixture.now,
+      expiresAt: Fixture.now + .seconds(60))
+  }
+
+  @Test func `no more of an answer is kept than 64 KiB`() async throws {
+    #expect(try await refusal(challenge: challenge(32), padding: 60 << 10) == nil)
+    #expect(
+      try await refusal(challenge: challenge(32), padding: 64 << 10) == .badAnswer("more than 65536 bytes"))
+  }
+
+  @Test func `a challenge of more than 128 bytes is not signed`() async throws {
+    #expect(try await refusal(challenge: challenge(128)) == nil)
+    #expect(try await refusal(challenge: challenge(129)) != nil)
+  }
+
   @Test func `a login ends in an error when the list of nodes has expired`() async throws {
     let old = list(expiry: Fixture.now + .seconds(-7_200))
     await #expect(throws: BackboneClientError.wrongBackbone) {

@@ -62,6 +62,17 @@ import Testing
           publicKey: unnamed.publicKey, audience: nil, invite: nil)) == nil)
   }
 
+  @Test func `a statement counts under the key of the node that it names, and under no other`() throws {
+    func isSigned(by signer: IdentityKey) throws -> Bool {
+      let statement = LoginStatement(
+        audience: Fixture.origin, region: Fixture.region, backbone: Fixture.backboneKey.keyHash,
+        challenge: challenge(), node: Fixture.alice.keyHash)
+      return statement.isSigned(try statement.signed(by: signer), by: signer.publicKey)
+    }
+    #expect(try isSigned(by: Fixture.alice))
+    #expect(try !isSigned(by: Fixture.bob))
+  }
+
   @Test func `a statement signed for another audience fails, whatever the request names`() throws {
     let foreign = Fixture.origin("https://evil.example")
     #expect(refusal(try request(signedFor: foreign)) == .foreignAudience)

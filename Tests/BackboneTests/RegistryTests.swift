@@ -37,6 +37,9 @@ import Testing
     let token = try answer.decoded(VerifyAnswer.self).sessionToken
     let session = try await registry.session(authorization: "Bearer \(token)")
     #expect(session.peer == Fixture.alice.keyHash)
+    await #expect(throws: Refusal(.tokenRefused), "only as a Bearer token (RFC 6750)") {
+      try await registry.session(authorization: "Digest \(token)")
+    }
     let until = clock.now + .seconds(86_400)
 
     try await store.revoke(token: session.tokenID, until: until)

@@ -87,5 +87,21 @@ import Testing
     #expect(
       problem(text.replacing("https://backbone.example:8443", with: long))
         == "audience: longer than 512 bytes")
+    // As many base64 characters as the longest signature has, and one byte more in them.
+    let signature = [UInt8](repeating: 0xff, count: 4_627)
+    #expect(
+      problem(text.replacing(Base64.encode(signature), with: Base64.encode(signature + [0xff])))
+        == "signature: not base64 of at most 4627 bytes")
+  }
+
+  @Test func `a text that is not UTF-8 is refused, not repaired`() throws {
+    var json = try Self.request.json
+    let place = try #require(json.firstRange(of: "backbone.example".utf8))
+    json[place.lowerBound] = 0xff
+    #expect {
+      try VerifyRequest(json: json)
+    } throws: {
+      "\($0)" == "audience: not UTF-8"
+    }
   }
 }

@@ -73,12 +73,13 @@ struct RunningBackbone {
 
   /// One request as it is, without a client's help.
   func send(
-    _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil
+    _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil,
+    isChunked: Bool = false
   ) async throws -> Answer {
     var request = HTTPClientRequest(url: origin.description + path)
     request.method = method
     for (name, value) in headers { request.headers.add(name: name, value: value) }
-    if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
+    if let body { request.body = .bytes(body, length: isChunked ? .unknown : .known(Int64(body.count))) }
     let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
     let content = try await response.body.collect(upTo: 1 << 20)
     return Answer(

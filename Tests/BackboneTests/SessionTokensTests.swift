@@ -58,6 +58,17 @@ import Testing
     #expect(await refusal(String(repeating: "a", count: 5_000), tokens) == .malformed)
   }
 
+  @Test func `a token of more than 2048 bytes is not even read`() async throws {
+    let tokens = try await tokens()
+    func issue(_ size: Int) throws -> String {
+      try tokens.issue(
+        for: Fixture.alice.keyHash, id: String(repeating: "a", count: size), now: now,
+        expiry: now + .seconds(100))
+    }
+    #expect(await refusal(try issue(1_000), tokens) == nil)
+    #expect(await refusal(try issue(2_000), tokens) == .malformed)
+  }
+
   @Test func `no algorithm but HS512 counts, least of all none`() async throws {
     let tokens = try await tokens()
     let parts = try token(tokens).split(separator: ".").map(String.init)
@@ -67,6 +78,8 @@ import Testing
       #expect(await refusal("\(header).\(parts[1]).", tokens) == .foreignHeader)
       #expect(await refusal("\(header).\(parts[1]).\(parts[2])", tokens) == .foreignHeader)
     }
+    let untyped = base64URL(#"{"alg":"HS512","typ":"JOSE","kid":"\#(keyID)"}"#)
+    #expect(await refusal("\(untyped).\(parts[1]).\(parts[2])", tokens) == .foreignHeader)
     let critical = base64URL(#"{"alg":"HS512","typ":"JWT","kid":"\#(keyID)","crit":["x"]}"#)
     #expect(await refusal("\(critical).\(parts[1]).\(parts[2])", tokens) == .foreignHeader)
   }
