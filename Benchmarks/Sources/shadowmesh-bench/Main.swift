@@ -40,7 +40,8 @@ enum Main {
     default:
       throw Usage(
         text:
-          "handshake | verify COUNT | login URL REGION KEY COUNT | login-bodies URL REGION KEY CHALLENGES_FILE"
+          "handshake | verify COUNT | login URL REGION KEY COUNT"
+          + " | login-bodies URL REGION KEY CHALLENGES_FILE"
           + " | token URL REGION KEY COUNT | publish URL REGION KEY COUNT | bare-route PORT BODY_FILE")
     }
   }
