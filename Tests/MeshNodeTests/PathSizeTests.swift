@@ -48,6 +48,21 @@ struct PathSizeTests {
     #expect(Array(changes(net).suffix(3)) == [1_280, 1_419, 1_280])
   }
 
+  @Test("who is no peer doesn't lower it, however little the path to it carries")
+  func strangers() throws {
+    var net = try net(peers: 1)
+    let stranger = try net.addHost()
+    let slim = net.hosts[stranger].endpoint
+    net.wire = { datagram, from, to in
+      datagram.count > 1_232 && (from == slim || to == slim) ? [] : [datagram]
+    }
+    try net.addOneSided(stranger, 0)
+    net.run(.seconds(6))
+    #expect(net.hosts[0].node.status(now: net.now).controlSessions == 1)
+    #expect(net.hosts[0].node.overlayMTU == 1_419)
+    #expect(changes(net) == [1_419])
+  }
+
   @Test("a packet that was sized for the larger path arrives whole over the smaller one")
   func nothingIsLost() throws {
     var net = try net(peers: 2, narrow: [2])
