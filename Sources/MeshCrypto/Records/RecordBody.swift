@@ -69,7 +69,7 @@ public struct SequenceNumber: Sendable, Hashable, Comparable {
 public struct RecordBody: Sendable, Hashable {
   /// Most endpoints in one part of a record.
   public static let endpointLimit = 8
-  /// Largest encoding, in bytes.
+  /// Room for an encoding, in bytes: the bounds of its fields add up to 294.
   public static let sizeLimit = 320
 
   /// A record proper, or the withdrawal of one.
@@ -146,7 +146,6 @@ public struct RecordBody: Sendable, Hashable {
   }
 
   init(decoding bytes: ArraySlice<UInt8>) throws(DecodingFailure) {
-    guard bytes.count <= Self.sizeLimit else { throw .tooLarge }
     var reader = ByteReader(bytes)
     guard try reader.uint8() == 1 else { throw .unknownVersion }
     kind = try reader.value()

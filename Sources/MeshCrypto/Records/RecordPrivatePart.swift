@@ -7,7 +7,7 @@ public import MeshWire
 public struct RecordPrivatePart: Sendable, Hashable {
   /// Most nodes that one owner can admit.
   public static let admissionLimit = 256
-  /// Largest encoding, in bytes.
+  /// Room for an encoding, in bytes: the bounds of its fields add up to 2,228.
   public static let sizeLimit = 2_400
   static let saltSize = 16
   static let tagSize = 8
@@ -51,7 +51,6 @@ public struct RecordPrivatePart: Sendable, Hashable {
 
   /// Reads an encoding. That it belongs to a record is for ``UnverifiedPeerRecord/verified(at:)`` to say.
   public init(decoding bytes: ArraySlice<UInt8>) throws(DecodingFailure) {
-    guard bytes.count <= Self.sizeLimit else { throw .tooLarge }
     var reader = ByteReader(bytes)
     guard try reader.uint8() == 1 else { throw .unknownVersion }
     salt = try reader.bytes(Self.saltSize)
