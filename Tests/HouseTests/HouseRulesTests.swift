@@ -38,6 +38,10 @@ struct HouseRulesTests {
     expectNone(tree.documents.flatMap { Links.violations(in: $0, of: tree) })
   }
 
+  @Test func `links in comments name what there is`() {
+    expectNone(DocumentationLinks.violations(in: tree.allSwift))
+  }
+
   private func expectNone(_ violations: [Violation], at location: SourceLocation = #_sourceLocation) {
     for violation in violations {
       Issue.record(Comment(rawValue: violation.description), sourceLocation: location)

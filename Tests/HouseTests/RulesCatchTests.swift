@@ -75,6 +75,16 @@ struct RulesCatchTests {
     #expect(!Patience.violations(in: source(text, at: "Tests/A/B.swift")).isEmpty)
   }
 
+  @Test func `a link in a comment to what was renamed`() {
+    let declarations = source("struct New {\n  case one, two(Int)\n  func f(_ a: Int) {}\n  let value = 1\n}")
+    func links(_ text: String) -> Int {
+      let comment = source("/// See ``\(text)``.", at: "Tests/A/B.swift")
+      return DocumentationLinks.violations(in: [declarations, comment]).count
+    }
+    for good in ["New", "New/f(_:)", "two(_:)", "New/value", "init(_:)"] { #expect(links(good) == 0) }
+    for stale in ["Old", "Old/value", "New/g(_:)", "three"] { #expect(links(stale) == 1) }
+  }
+
   @Test func `a link that leads nowhere`() {
     let tree = SourceTree.repository
     func links(_ text: String) -> Int {

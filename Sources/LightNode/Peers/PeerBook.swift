@@ -2,7 +2,7 @@ public import ControlAPI
 import Foundation
 public import MeshWire
 
-/// Everyone whom the owner added: names, pinned keys, what they may open here. A value; ``PeerBookFile``
+/// Everyone whom the owner added: names, pinned keys, what they may open here. A value; ``StateFolder``
 /// stores it.
 public struct PeerBook: Hashable, Sendable {
   /// Most peers of one node: what the core holds, and what a record can admit.

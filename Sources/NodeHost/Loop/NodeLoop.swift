@@ -7,9 +7,6 @@ public import MeshWire
 ///
 /// The loop owns the socket and the device from here on: both are closed when it ends.
 public final class NodeLoop: Sendable {
-  /// Commands that wait for the loop at most; see ``perform(_:)``.
-  public static let commandLimit = Mailbox<MeshNode>.commandLimit
-
   /// Events and questions of the node, for one reader. At most 1,024 wait; what comes then is lost, and
   /// counted in `shadowmesh_notices_lost_total`. Ends with the loop.
   public var notices: AsyncStream<NodeNotice> { loop.notices }
@@ -37,7 +34,7 @@ public final class NodeLoop: Sendable {
   /// Does something with the node, between packets, on the loop's thread: it must be quick. Waits until it is
   /// done, also for a loop that has not begun yet.
   ///
-  /// Throws ``NodeLoopError/busy`` when ``commandLimit`` wait already, ``NodeLoopError/stopped`` when the
+  /// Throws ``NodeLoopError/busy`` when 256 wait already, ``NodeLoopError/stopped`` when the
   /// loop has ended or ends before it comes to this.
   public func perform<R: Sendable>(
     _ body: @escaping @Sendable (inout MeshNode, Instant, WallTime) -> R

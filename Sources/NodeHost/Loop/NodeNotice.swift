@@ -13,7 +13,7 @@ public enum NodeNotice: Sendable {
 public enum NodeLoopError: Error, Hashable, Sendable, CustomStringConvertible {
   /// It stopped, or never ran.
   case stopped
-  /// ``NodeLoop/commandLimit`` commands wait already.
+  /// 256 commands wait already.
   case busy
   /// ``NodeLoop/run()`` was called before.
   case alreadyRan
