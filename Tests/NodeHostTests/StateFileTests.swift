@@ -140,7 +140,7 @@ struct StateFileTests {
     #expect(try reason { try file.write([2]) } == .directoryOpenToOthers)
   }
 
-  @Test("a secret of another user is refused", .enabled(if: geteuid() == 0, needsRoot))
+  @Test("a secret of another user is refused", .enabled(if: isRoot, needsRoot))
   func foreignOwner() throws {
     // Root's euid and uid 0 are both trusted: only a third party's file shows the check.
     try plant("state", [5])
@@ -151,7 +151,7 @@ struct StateFileTests {
 
   @Test(
     "root makes a file for the owner of its directory, and reads that owner's secrets there",
-    .enabled(if: geteuid() == 0, needsRoot))
+    .enabled(if: isRoot, needsRoot))
   func directoryOwner() throws {
     #expect(chown(scratch.path, 4_242, 4_243) == 0)
     let file = StateFile(path: path, sizeLimit: 100, isSecret: true)
