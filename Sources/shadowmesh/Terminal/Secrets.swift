@@ -50,21 +50,22 @@ func readInput(_ path: String, limit: Int) throws -> Data {
   return data
 }
 
-/// Asks at the terminal with echo switched off.
+/// Asks at the terminal with echo switched off. A signal that ends the program switches it on again first.
 func askAtTerminal(_ prompt: String) throws -> [UInt8] {
   var attributes = termios()
   guard unsafe tcgetattr(0, &attributes) == 0 else {
     throw Complaint("key", "the terminal cannot be asked", next: "--passphrase-file FILE", code: 4)
   }
+  EndingSignals.begin()
   var silent = attributes
   silent.c_lflag &= ~tcflag_t(ECHO)
   _ = unsafe tcsetattr(0, TCSAFLUSH, &silent)
-  defer {
-    _ = unsafe tcsetattr(0, TCSAFLUSH, &attributes)
-    writeToStandardError("")
-  }
   FileHandle.standardError.write(Data("\(prompt): ".utf8))
-  guard let line = readLine(), !line.isEmpty else {
+  let line = EndingSignals.waitForInput() ? readLine() : nil
+  _ = unsafe tcsetattr(0, TCSAFLUSH, &attributes)
+  writeToStandardError("")
+  EndingSignals.end()
+  guard let line, !line.isEmpty else {
     throw Complaint("key", "no passphrase was given", code: 64)
   }
   return Array(line.utf8)
