@@ -156,8 +156,12 @@ clinux_received clinux_receiver_slot(const clinux_receiver *receiver, unsigned i
   return slot;
 }
 
+/// How long runs go out datagram by datagram after a device could not do it, in nanoseconds.
+#define PLAIN_TIME (60 * UINT64_C(1000000000))
+
 struct clinux_sender {
-  bool segmentation;
+  /// CLOCK_BOOTTIME until which runs go out datagram by datagram.
+  uint64_t plain_until;
   struct mmsghdr headers[CLINUX_BATCH];
   struct iovec vectors[CLINUX_BATCH];
   struct sockaddr_in6 addresses[CLINUX_BATCH];
@@ -165,9 +169,7 @@ struct clinux_sender {
 };
 
 clinux_sender *clinux_sender_create(void) {
-  clinux_sender *sender = calloc(1, sizeof *sender);
-  if (sender) sender->segmentation = true;
-  return sender;
+  return calloc(1, sizeof(clinux_sender));
 }
 
 void clinux_sender_destroy(clinux_sender *sender) { free(sender); }
@@ -240,9 +242,10 @@ void clinux_send(
   clinux_send_counts *counts) {
   if (run_count > CLINUX_BATCH) run_count = CLINUX_BATCH;
   for (unsigned i = 0; i < run_count; i++) fill_header(sender, i, &runs[i]);
+  bool plain = sender->plain_until > 0 && clinux_boottime() < sender->plain_until;
   unsigned done = 0;
   while (done < run_count) {
-    if (!sender->segmentation && datagrams(&runs[done]) > 1) {
+    if (plain && datagrams(&runs[done]) > 1) {
       send_each(descriptor, &runs[done++], counts);
       continue;
     }
@@ -262,8 +265,11 @@ void clinux_send(
     }
     bool refusal = error == EIO || error == EINVAL || error == EOPNOTSUPP || error == EMSGSIZE;
     if (datagrams(&runs[done]) > 1 && refusal) {
-      // EIO and EOPNOTSUPP: this device or kernel never will; the others may be about this run alone.
-      if (error == EIO || error == EOPNOTSUPP) sender->segmentation = false;
+      // EOPNOTSUPP: this kernel never will. EIO: the device of this route can't, and another may take its
+      // place. The others may be about this run alone.
+      if (error == EOPNOTSUPP) sender->plain_until = UINT64_MAX;
+      if (error == EIO) sender->plain_until = clinux_boottime() + PLAIN_TIME;
+      plain = plain || error == EIO || error == EOPNOTSUPP;
       send_each(descriptor, &runs[done], counts);
     } else {
       count_failure(counts, error, datagrams(&runs[done]), &runs[done].to);
