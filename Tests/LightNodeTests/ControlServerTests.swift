@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Glibc
 import Logging
 import NIOCore
 import Synchronization
@@ -146,16 +147,31 @@ struct ControlServerTests {
     #expect(try folder.mode(of: folder.path + "/run") == 0o755)
   }
 
-  @Test("The socket has mode 0660 while it is served, and is gone afterwards")
-  func socketMode() async throws {
+  /// Mode and group of the socket while it is served.
+  private func access(group: String?) async throws -> (mode: Int?, group: String?) {
     let path = path
-    let mode = try await serving { _, _ in
+    return try await serving(group: group) { _, _ in
     } _: {
       let attributes = try FileManager.default.attributesOfItem(atPath: path)
-      return (attributes[.posixPermissions] as? NSNumber)?.intValue ?? -1
+      let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue
+      return (mode, attributes[.groupOwnerAccountName] as? String)
     }
-    #expect(mode == 0o660)
+  }
+
+  @Test("The socket has mode 0660 and the control group while it is served, and is gone afterwards")
+  func socketMode() async throws {
+    // Root has more than one group to choose from; group 1 is "daemon" everywhere.
+    let group = geteuid() == 0 ? "daemon" : ownGroup
+    let access = try await access(group: group)
+    #expect(access.mode == 0o660)
+    #expect(access.group == group)
     #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test("Without the control group nobody but the daemon's own user may write to the socket")
+  func noGroup() async throws {
+    let access = try await access(group: "no-such-group")
+    #expect(try #require(access.mode) & 0o022 == 0)
   }
 
   @Test("A socket that a daemon serves is not taken from it")
