@@ -55,16 +55,6 @@ int clinux_leave_mounts(void) {
   return unshare(CLONE_FS | CLONE_NEWNS) == 0 ? 0 : -errno;
 }
 
-int clinux_peer_credentials(int descriptor, uint32_t *user, uint32_t *group, int32_t *process) {
-  struct ucred credentials;
-  socklen_t size = sizeof credentials;
-  if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return -errno;
-  *user = credentials.uid;
-  *group = credentials.gid;
-  *process = credentials.pid;
-  return 0;
-}
-
 int clinux_service_notify(const char *state) {
   const char *path = getenv("NOTIFY_SOCKET");
   if (path == NULL || path[0] == 0) return 0;

@@ -150,7 +150,8 @@ struct BackboneSessionTests {
 
   @Test func withoutABackboneLookUpsSaySo() async throws {
     let none = BackboneSession(
-      url: nil, connection: nil, identity: key, logger: Logger(label: "test"), wall: { WallClock.now })
+      url: nil, connection: nil, identity: key, logger: Logger(label: "test"),
+      wall: { WallTime(secondsSinceEpoch: 0) })
     guard case .unavailable = await none.lookUp(key.keyHash.peerID) else {
       Issue.record("expected no answer")
       return

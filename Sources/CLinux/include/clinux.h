@@ -144,9 +144,6 @@ int clinux_thread_join(uint64_t thread);
 int clinux_leave_network(void);
 int clinux_leave_mounts(void);
 
-/// Who is at the other end of a connected UNIX socket.
-int clinux_peer_credentials(int descriptor, uint32_t *user, uint32_t *group, int32_t *process);
-
 /// Sends `state` (sd_notify(3)) to $NOTIFY_SOCKET. Returns 1 when sent, 0 when nobody asked for it.
 int clinux_service_notify(const char *state);
 

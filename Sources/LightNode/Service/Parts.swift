@@ -33,7 +33,7 @@ struct Parts: Sendable {
       book: state.book, ledger: state.ledger, table: loop, folder: folder, logger: logger)
     session = BackboneSession(
       url: configuration.backboneURL, connection: try Self.connection(configuration), identity: identity,
-      logger: logger, wall: { WallClock.now })
+      logger: logger, wall: { HostClock.wall })
     publisher = RecordPublisher(
       identity: identity, configuration: live, listenPort: listenPort, folder: folder,
       membership: membership, session: session, loop: loop, logger: logger)

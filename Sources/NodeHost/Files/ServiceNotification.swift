@@ -7,7 +7,6 @@ public enum ServiceNotification: String, Sendable {
   /// a manager that asked for the reload knows this answer from an older one.
   case reloading = "RELOADING=1"
   case stopping = "STOPPING=1"
-  case watchdog = "WATCHDOG=1"
 
   /// Tells the service manager. Returns whether one was there to be told.
   @discardableResult
@@ -18,12 +17,5 @@ public enum ServiceNotification: String, Sendable {
   /// The lines of one datagram; `microseconds` are CLOCK_MONOTONIC's.
   func message(at microseconds: UInt64) -> String {
     self == .reloading ? "\(rawValue)\nMONOTONIC_USEC=\(microseconds)" : rawValue
-  }
-
-  /// Tells the service manager in a line what the program is doing, for `systemctl status`.
-  @discardableResult
-  public static func send(status: String) throws(SystemError) -> Bool {
-    let line = status.prefix { $0 != "\n" }
-    return try unsafe SystemError.check(clinux_service_notify("STATUS=\(line)")) == 1
   }
 }

@@ -1,13 +1,13 @@
 import CLinux
-import MeshWire
+public import MeshWire
 
 /// The machine's clocks, as the cores' types.
-enum HostClock {
+public enum HostClock {
   /// CLOCK_BOOTTIME: monotonic, and counts while the machine sleeps.
   static var now: Instant { Instant(nanoseconds: clinux_boottime()) }
 
   /// CLOCK_REALTIME.
-  static var wall: WallTime { WallTime(secondsSinceEpoch: clinux_wall_seconds()) }
+  public static var wall: WallTime { WallTime(secondsSinceEpoch: clinux_wall_seconds()) }
 
   /// 32 bytes of the system's randomness (getrandom(2)).
   static func randomSeed() -> [UInt8] {

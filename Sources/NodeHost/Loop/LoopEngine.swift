@@ -168,7 +168,7 @@ private enum Source {
       switch action {
       case .send(let bytes, let endpoint):
         let room = unsafe space(for: bytes.count)
-        for (place, byte) in bytes.enumerated() { unsafe room[place] = byte }
+        _ = unsafe room.update(fromContentsOf: bytes)
         sender.commit(bytes.count, to: endpoint)
       case .deliver(let bytes):
         unsafe bytes.withUnsafeBufferPointer { buffer in
@@ -291,20 +291,20 @@ private enum Source {
     return unsafe room
   }
 
+  private mutating func count(_ drop: HostDrop, _ amount: UInt64) {
+    if amount > 0 { counts.hostDrops[drop, default: 0] += amount }
+  }
+
   private mutating func flushDatagrams() {
     if sender.isEmpty { return }
     sender.flush(to: parts.socket)
     let sent = sender.counts
     counts.datagramsOut += sent.sent - sentBefore.sent
     counts.datagramBytesOut += sent.sent_bytes - sentBefore.sent_bytes
-    for (drop, amount) in [
-      (HostDrop.sendBufferFull, sent.buffer_full - sentBefore.buffer_full),
-      (.datagramTooBig, sent.too_big - sentBefore.too_big),
-      (.unreachable, sent.unreachable - sentBefore.unreachable),
-      (.sendFailed, sent.failed - sentBefore.failed),
-    ] where amount > 0 {
-      counts.hostDrops[drop, default: 0] += amount
-    }
+    count(.sendBufferFull, sent.buffer_full - sentBefore.buffer_full)
+    count(.datagramTooBig, sent.too_big - sentBefore.too_big)
+    count(.unreachable, sent.unreachable - sentBefore.unreachable)
+    count(.sendFailed, sent.failed - sentBefore.failed)
     if sent.too_big > sentBefore.too_big { refusedPath = sent.too_big_to.endpoint }
     sentBefore = sent
   }

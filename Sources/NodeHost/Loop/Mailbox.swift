@@ -6,7 +6,8 @@ import Synchronization
 /// How other threads reach the loop: commands and crypto results, both bounded, and one descriptor that wakes
 /// it.
 final class Mailbox<Core: NodeCore>: Sendable {
-  /// Commands that wait. Results need no bound of their own: there are never more than the pool has jobs.
+  /// Commands that wait. Results need no bound of their own: the loop submits jobs only after it has taken
+  /// all results, so that never more wait than the pool has jobs.
   static var commandLimit: Int { 256 }
 
   /// Something to do with the core, and how to say that it won't be done.

@@ -1,0 +1,66 @@
+import MeshNode
+import Metrics
+public import Observability
+import Synchronization
+
+/// The node's own counts as metrics. The loop counts packets and drops itself, as they happen.
+final class NodeCounts: Sendable {
+  private let handshakes: [(counter: Counter, value: any KeyPath<NodeCounters, UInt64> & Sendable)]
+  /// How much of each of them the metrics were told.
+  private let told: Mutex<[UInt64]>
+  private let table = Gauge(label: "shadowmesh.table_contacts")
+  private let records = Gauge(label: "shadowmesh.records_cached")
+  private let peers = Gauge(label: "shadowmesh.peers")
+  private let direct = Gauge(label: "shadowmesh.sessions", dimensions: [("path", "direct")])
+  private let control = Gauge(label: "shadowmesh.control_sessions")
+
+  init(factory: any MetricsFactory = MetricsSystem.factory) {
+    func counter(_ label: String, _ dimension: (String, String)? = nil) -> Counter {
+      Counter(label: label, dimensions: dimension.map { [$0] } ?? [], factory: factory)
+    }
+    handshakes = [
+      (counter("shadowmesh.handshakes", ("outcome", "started")), \.handshakesStarted),
+      (counter("shadowmesh.handshakes", ("outcome", "completed")), \.handshakesCompleted),
+      (counter("shadowmesh.handshakes", ("outcome", "failed")), \.handshakesFailed),
+      (counter("shadowmesh.lookups", ("source", "cache")), \.lookupsFromCache),
+      (counter("shadowmesh.lookups", ("source", "backbone")), \.lookupsFromBackbone),
+      (counter("shadowmesh.lookups", ("source", "peers")), \.lookupsFromPeers),
+      (counter("shadowmesh.lookups", ("source", "none")), \.lookupsFailed),
+      (counter("shadowmesh.rekeys"), \.rekeys),
+    ]
+    told = Mutex(Array(repeating: 0, count: handshakes.count))
+  }
+
+  /// Brings the metrics up to a status.
+  func take(_ status: NodeStatus) {
+    take(status.counters)
+    table.record(status.tableContacts)
+    records.record(status.cachedRecords)
+    peers.record(status.peers.count)
+    direct.record(status.peers.count { $0.path?.kind == .direct })
+    control.record(status.controlSessions)
+  }
+}
+
+extension NodeCounts {
+  /// Adds what is new. Of two scrapes at once the older counts may come last: they add nothing.
+  func take(_ counters: NodeCounters) {
+    told.withLock { told in
+      for (index, entry) in handshakes.enumerated() {
+        let now = counters[keyPath: entry.value]
+        guard now > told[index] else { continue }
+        entry.counter.increment(by: now - told[index])
+        told[index] = now
+      }
+    }
+  }
+}
+
+extension LightNodeDaemon {
+  /// Makes the registry of `/metrics` and gives it to the metrics system; once, at the start of the program.
+  public static func bootstrapMetrics() -> PrometheusRegistry {
+    let registry = PrometheusRegistry()
+    MetricsSystem.bootstrap(registry)
+    return registry
+  }
+}
