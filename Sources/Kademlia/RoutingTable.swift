@@ -187,7 +187,6 @@ public struct RoutingTable: Sendable {
   /// Fills a freed place from the replacement cache of the bucket that lost a contact, else of the nearest
   /// bucket.
   private mutating func promote(preferring lost: Int) -> Contact? {
-    guard count < limits.capacity else { return nil }
     for index in [lost] + buckets.indices where buckets[index].entries.count < limits.bucketSize {
       let cached = buckets[index].replacements
       for position in cached.indices.reversed()

@@ -292,6 +292,46 @@ import Testing
     expect(table.insert(mover, now: .seconds(1)), equals: .updated)
   }
 
+  @Test func contactsThatMoveTakeTheirPlacesInATablesPrefixWithThem() throws {
+    var random = SplitMix64(seed: 21)
+    var table = table()
+    let crowded = try #require(Endpoint("192.0.2.7:8443"))
+    var movers: [Contact] = []
+    for bucket in 150..<156 {
+      for _ in 0..<2 { movers.append(random.contact(inBucket: bucket, of: Self.own)) }
+    }
+    for mover in movers { expect(table.insert(mover, now: .start), equals: .inserted) }
+    func move(_ number: Int, to endpoint: Endpoint) -> RoutingTable.InsertOutcome {
+      movers[number].endpoint = endpoint
+      return table.insert(movers[number], now: .seconds(1))
+    }
+    for number in 0..<10 { expect(move(number, to: crowded), equals: .updated) }
+    expect(move(10, to: crowded), equals: .refused(.tablePrefixLimit))
+    expect(move(0, to: random.endpoint()), equals: .updated)
+    expect(move(10, to: crowded), equals: .updated)
+    expect(move(11, to: crowded), equals: .refused(.tablePrefixLimit))
+  }
+
+  @Test func aReplacementComesInOnlyIfItsPrefixStillHasAPlace() throws {
+    var random = SplitMix64(seed: 22)
+    var table = table {
+      $0.bucketSize = 1
+      $0.prefixPerTable = 1
+    }
+    let crowded = try #require(Endpoint("192.0.2.7:8443"))
+    let first = random.contact(inBucket: 150, of: Self.own)
+    let cached = random.contact(inBucket: 150, of: Self.own, at: crowded)
+    let other = random.contact(inBucket: 151, of: Self.own, at: crowded)
+    _ = table.insert(first, now: .start)
+    _ = table.insert(cached, now: .start)
+    #expect(table.replacementCount == 1)
+    expect(table.insert(other, now: .start), equals: .inserted)
+    table.remove(first.peerID)
+    #expect(table.contact(cached.peerID) == nil && table.count == 1)
+    table.remove(other.peerID)
+    #expect(table.contact(cached.peerID) != nil && table.count == 1)
+  }
+
   @Test func onePrefixCannotFillAReplacementCache() throws {
     var random = SplitMix64(seed: 17)
     var table = table { $0.bucketSize = 1 }
