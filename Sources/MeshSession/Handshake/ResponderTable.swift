@@ -121,7 +121,8 @@ public struct ResponderTable {
     }
     if let m3 = halfOpen.m3 {
       sendAck(m3, sent, &halfOpen, &actions)
-    } else if halfOpen.budget.isValidated {
+    } else {
+      // The timer runs only once the address is validated: before that M2 goes out when it is asked for.
       resendM2(&halfOpen, &actions)
     }
     halfOpen.backoff.lengthen(now: now)
