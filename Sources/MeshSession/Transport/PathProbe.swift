@@ -81,7 +81,7 @@ extension Session {
   /// The host or the network refused a datagram as larger than the path: what was proved holds no more.
   /// Packets go in two datagrams of 1,232 from here on. Nothing changes when that is so already.
   public mutating func pathRefused(now: Instant, into actions: inout [SessionAction]) {
-    guard isConfirmed, pathPayload > Layout.basePayload || probe.isOutstanding else { return }
+    guard pathPayload > Layout.basePayload || probe.isOutstanding else { return }
     shrinkPath(now, &actions)
   }
 
