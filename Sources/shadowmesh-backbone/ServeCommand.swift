@@ -56,6 +56,23 @@ struct ConfigurationOption: ParsableArguments {
   }
 }
 
+/// Reads the certificate again on SIGHUP, as those who renew it ask for.
+struct Reloading: Service {
+  let backbone: BackboneService
+  let logger: Logger
+
+  func run() async throws {
+    for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+      do {
+        try backbone.reloadCertificates()
+        logger.notice("read the certificate again")
+      } catch {
+        logger.error("the certificate before stays", metadata: ["reason": "\(error)"])
+      }
+    }
+  }
+}
+
 /// What every way of serving has in common.
 enum Program {
   static func logger(level: BackboneConfiguration.LogLevel) -> Logger {
@@ -76,7 +93,8 @@ enum Program {
       settings: settings, identity: identity, keys: keys, store: store, listeners: listeners,
       prometheus: prometheus, logger: logger, onListening: onListening)
     var group = ServiceGroupConfiguration(
-      services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+      services: [Reloading(backbone: service, logger: logger), service],
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     group.maximumGracefulShutdownDuration = .seconds(10)
     do {
       try await ServiceGroup(configuration: group).run()

@@ -1,8 +1,9 @@
-import Backbone
 import Foundation
 import MeshCrypto
 import StrictConfiguration
 import Testing
+
+@testable import Backbone
 
 @Suite("Backbone configuration and files") struct ConfigurationTests {
   private static let minimal = "region: europe\norigins: [\"https://b.example\"]\nlisten: [\"127.0.0.1:1\"]\n"
@@ -62,8 +63,26 @@ import Testing
         let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue
         #expect(mode == (name.isEmpty ? 0o700 : 0o600))
       }
-      try state.rotateTokenKey()
-      _ = try state.regionKeys()
+    }
+  }
+
+  @Test func `rotating changes the token key that signs, and nothing else`() async throws {
+    try await Fixture.withDirectory { parent in
+      let state = try StateDirectory(path: parent + "/state")
+      let (identity, before) = (try state.identity(), try state.regionKeys())
+      #expect(try state.regionKeys().tokenKeys.map(\.secret) == before.tokenKeys.map(\.secret))
+      #expect(try state.rotateTokenKey() == false)
+      let after = try state.regionKeys()
+      #expect(after.challengeKey == before.challengeKey)
+      #expect(try state.identity().keyHash == identity.keyHash)
+      #expect(after.tokenKeys.count == 2)
+      #expect(after.tokenKeys[0].secret != before.tokenKeys[0].secret)
+      #expect(after.tokenKeys[0].id != before.tokenKeys[0].id)
+      // What was signed before is still verified, until a second rotation, which says so.
+      #expect(after.tokenKeys[1].secret == before.tokenKeys[0].secret)
+      #expect(after.tokenKeys[1].id == before.tokenKeys[0].id)
+      #expect(try state.rotateTokenKey())
+      #expect(try state.regionKeys().tokenKeys.map(\.id).contains(before.tokenKeys[0].id) == false)
     }
   }
 

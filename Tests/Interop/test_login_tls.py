@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import ssl
 import subprocess
+import time
 import urllib.error
 from collections.abc import Callable, Iterator
 
@@ -89,3 +92,31 @@ def test_an_invite_admits_one_key_once(serve, tmp_path):
         other.log_in(invite)
     assert caught.value.name == "login-refused"
     guest.log_in()
+
+
+def shown(running: RunningBackbone) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", int(running.url.rsplit(":", 1)[1])), timeout=10)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_certificate_is_read_again_on_sighup_and_a_broken_one_leaves_the_one_before(serve, tmp_path):
+    running = serve("  mode: open")
+    first = shown(running)
+    files = certificates.make(tmp_path)
+    assert shown(running) == first
+    running.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: shown(running) != first)
+    second = shown(running)
+    assert client(running).log_in()["session_token"]
+    files.certificate.write_text("half a file")
+    running.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the certificate before stays" in running.log)
+    assert f"{files.certificate}: holds no certificate in PEM" in running.log
+    assert shown(running) == second
+    assert client(running).log_in()["session_token"]

@@ -1,11 +1,9 @@
 import Foundation
 import Hummingbird
 import HummingbirdCore
-import HummingbirdTLS
 public import Logging
 public import MeshCrypto
 import NIOCore
-import NIOSSL
 public import Observability
 public import ServiceLifecycle
 
@@ -20,16 +18,20 @@ public struct BackboneService: Service {
   private let registry: Registry
   private let prometheus: PrometheusRegistry
   private let listeners: [Listener]
+  private let certificates: [TLSFiles: ServerCertificate]
   private let logger: Logger
   /// Told the port of each listener once it accepts connections; for listeners on port 0.
   private let onListening: @Sendable (Int) async -> Void
 
-  /// Reads what the store holds, and signs the list of nodes.
+  /// Reads certificates and what the store holds, and signs the list of nodes.
   public init(
     settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: any Store,
     listeners: [Listener], prometheus: PrometheusRegistry, clock: BackboneClock = .system, logger: Logger,
     onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws {
+    var certificates: [TLSFiles: ServerCertificate] = [:]
+    for files in Set(listeners.compactMap(\.tls)) { certificates[files] = try ServerCertificate(files) }
+    self.certificates = certificates
     registry = try await Registry(
       settings: settings, identity: identity, keys: keys, store: store,
       metrics: BackboneMetrics(factory: prometheus), clock: clock)
@@ -44,41 +46,47 @@ public struct BackboneService: Service {
     let limit = OpenFiles.connections(
       forEachOf: listeners.count, openFiles: OpenFiles.raised(), upTo: Self.maximumConnections)
     let tally = ConnectionTally(limit: limit * listeners.count, factory: prometheus)
-    for listener in listeners { services.append(try application(for: listener, limit: limit, tally: tally)) }
-    try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()
+    for listener in listeners { services.append(application(for: listener, limit: limit, tally: tally)) }
+    let result: Result<Void, any Error>
+    do {
+      let group = ServiceGroup(configuration: .init(services: services, logger: logger))
+      result = .success(try await group.run())
+    } catch {
+      result = .failure(error)
+    }
     try await registry.shutdown()
+    try result.get()
+  }
+
+  /// Reads certificates and keys again, for connections that come from now on. A pair that can't be used
+  /// leaves the one before; throws ``TLSFileProblem`` for the first such.
+  public func reloadCertificates() throws {
+    let results = certificates.values.map { certificate in Result { try certificate.reload() } }
+    for result in results { try result.get() }
   }
 
   private func application(
     for listener: Listener, limit: Int, tally: ConnectionTally
-  ) throws -> some ApplicationProtocol {
-    let plain = HTTPServerBuilder { responder in
-      OnEventLoop(
+  ) -> some ApplicationProtocol {
+    let certificate = listener.tls.flatMap { certificates[$0] }
+    let server = HTTPServerBuilder { responder in
+      let plain = OnEventLoop(
         base: HTTP1Channel(
           responder: responder,
           configuration: .init(
             additionalChannelHandlers: [ConnectionGuard(tally: tally)],
             httpDecoderConfiguration: .init(
               maxHeaderFieldSize: 8_192, maxHeaderListSize: 16_384, maxHeaderFieldCount: 100))))
+      return if let certificate { TLSConnections(certificate: certificate, base: plain) } else { plain }
     }
-    let server = try listener.tls.map { try HTTPServerBuilder.tls(plain, tlsConfiguration: Self.tls($0)) }
     let onListening = onListening
     return Application(
-      responder: RegistryResponder(registry: registry, prometheus: prometheus), server: server ?? plain,
+      responder: RegistryResponder(registry: registry, prometheus: prometheus), server: server,
       configuration: ApplicationConfiguration(
         address: .hostname(listener.host, port: listener.port),
         availableConnectionsDelegate: MaximumAvailableConnections(limit)),
       onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
       logger: logger)
-  }
-
-  private static func tls(_ files: TLSFiles) throws -> TLSConfiguration {
-    var configuration = TLSConfiguration.makeServerConfiguration(
-      certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificateFile).map { .certificate($0) },
-      privateKey: .privateKey(try NIOSSLPrivateKey(file: files.keyFile, format: .pem)))
-    configuration.minimumTLSVersion = .tlsv13
-    configuration.curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1]
-    return configuration
   }
 }
 
