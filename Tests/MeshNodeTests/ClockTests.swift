@@ -34,6 +34,7 @@ struct ClockTests {
     #expect(after)
     // The shell goes on reading the wrong clock, and says the difference again at each login.
     net.run(.seconds(60))
+    net.hosts[0].node.advance(to: net.now, wall: net.wall + error)
     net.hosts[0].node.setClockOffset(.zero - error, now: net.now)
     let later = lookUp(&net, 2, by: 0)
     #expect(later, "a record that was not seen before")
