@@ -16,6 +16,9 @@ public final class SQLiteStore: Sendable {
   static let pruningRounds = 20
   /// Expired records are looked at again for so long, for clocks that were set and writes that took time.
   static let emptyingOverlap = Duration.seconds(60)
+  /// A redemption is remembered for so long beyond its challenge's expiry: a login whose time was judged right
+  /// before it may still wait for its signature check, and would redeem what is forgotten a second time.
+  static let redemptionGrace = Duration.seconds(60)
   /// What has to fit in for the store to count as one that can be written: a record with its private part.
   static let probeSize = 12_000
 
@@ -313,9 +316,10 @@ extension SQLiteStore: Store {
   /// Whether there may be more.
   private static func deleteExpired(_ now: WallTime, _ batch: Int, _ db: Database) throws -> Bool {
     let old = now + .seconds(-afterlife.components.seconds)
+    let redeemedBefore = now + .seconds(-redemptionGrace.components.seconds)
     var isFull = false
     for (table, time) in [
-      ("redeemed", now), ("invites", now), ("records", old), ("revoked_tokens", now),
+      ("redeemed", redeemedBefore), ("invites", now), ("records", old), ("revoked_tokens", now),
       ("revoked_peers", now),
     ] {
       let key = try db.primaryKey(table).columns.joined(separator: ", ")
