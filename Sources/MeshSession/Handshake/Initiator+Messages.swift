@@ -41,7 +41,7 @@ extension Initiator {
     if held == datagram.rest { return drop(.duplicate, &actions) }
     if held != nil || (m2.suite ?? datagram.suite) != datagram.suite {
       // R forgot its half-open and began again, or someone interferes. What has proved itself stays.
-      guard !m2.isProven else { return drop(.conflicting, &actions) }
+      guard !m2.isProven || m2.isDoubted else { return drop(.conflicting, &actions) }
       m2 = IncomingM2()
     }
     m2.suite = datagram.suite

@@ -128,29 +128,32 @@ public struct Initiator {
     }
     guard backoff.isDue(now) else { return }
     switch phase {
-    case .collecting: requestM2(&actions)
+    case .collecting: requestM2(now, &actions)
     case .sending:
       // Should all be acknowledged and the M4 be lost, one fragment brings it again.
       let missing = m3.missing
       for datagram in missing.isEmpty ? [m3.datagrams[0]] : missing { actions.append(.send(datagram)) }
+      backoff.lengthen(now: now)
     default: return
     }
-    backoff.lengthen(now: now)
   }
 
   /// An Ack of what there is of M2, or M1 when there is no id to address an Ack to, or when Acks lead
-  /// nowhere.
-  private mutating func requestM2(_ actions: inout [HandshakeAction]) {
-    if let responder = m2.responder, fruitlessAcks < Limits.fruitlessAcks {
-      fruitlessAcks += 1
-      let ack = HandshakeDatagram.ack(
-        m2.bitmap, suite: m2.suite ?? 0, receiver: responder, macKey: macKey)
-      actions.append(.send(ack))
-    } else {
-      if m2.responder != nil { m2 = IncomingM2() }
-      fruitlessAcks = 0
+  /// nowhere. Acks don't come more slowly with time: R forgets a half-open after 3 s without one.
+  private mutating func requestM2(_ now: Instant, _ actions: inout [HandshakeAction]) {
+    guard let responder = m2.responder else {
       sendM1(&actions)
+      return backoff.lengthen(now: now)
     }
+    backoff.restart(now: now)
+    guard fruitlessAcks < Limits.fruitlessAcks else {
+      m2.isDoubted = true
+      fruitlessAcks = 0
+      return sendM1(&actions)
+    }
+    fruitlessAcks += 1
+    let ack = HandshakeDatagram.ack(m2.bitmap, suite: m2.suite ?? 0, receiver: responder, macKey: macKey)
+    actions.append(.send(ack))
   }
 
   func sendM1(_ actions: inout [HandshakeAction]) {
@@ -184,6 +187,9 @@ struct IncomingM2 {
   var sealed: Reassembly?
   var opened: (schedule: KeySchedule, body: M2aBody, key: AEADKey)?
   var unopened = 0
+  /// R may have forgotten its half-open, so that another M2a may take the place of this one. Until one comes,
+  /// what is here is kept: R may as well send nothing but what it knows to be missing.
+  var isDoubted = false
 
   /// The responder id, once its fragment is here.
   var responder: UInt64? { clear.parts[0]?.bigEndian64(at: 0) }

@@ -124,7 +124,7 @@ enum Limits {
   // Implementation
 
   /// Acks of M2 without progress before the initiator forgets what it has and sends M1 again.
-  static let fruitlessAcks = 3
+  static let fruitlessAcks = 5
   /// M2b fragments that don't open before the M2a that they stand under is given up.
   static let unopenedBeforeForgetting = 4
   /// Handshakes completed as responder that are remembered, so that a repeated M3 gets the M4 again.
