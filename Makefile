@@ -4,7 +4,7 @@ ifdef DEMO_CONFIGURATION
 export CONFIGURATION := $(DEMO_CONFIGURATION)
 endif
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-cores lint format bench fuzz interop clean
+.PHONY: help bootstrap build demo test test-cores lint format bench fuzz sim interop clean
 
 help: ## print this list
 	@echo "ShadowMesh: make TARGET"
@@ -42,6 +42,10 @@ bench: ## measure, and write results/bench.json
 
 fuzz: ## every parser of outside bytes, 60 seconds each
 	@scripts/fuzz
+
+sim: ## the protocol cores in a simulated internet, and write results/sim.json
+	@scripts/bootstrap programs
+	@scripts/sim
 
 interop: ## only the independent Python peer against the Swift node
 	@scripts/bootstrap

@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The cores need nothing but swift-crypto and libcrypto. `SHADOWMESH_CORES_ONLY=1 swift build` (or `make
+// The cores need nothing but swift-crypto and libcrypto, and their simulator a parser of arguments. `SHADOWMESH_CORES_ONLY=1 swift build` (or `make
 // test-cores`) leaves out every edge target and its dependencies: a build of one minute instead of five.
 let coresOnly = Context.environment["SHADOWMESH_CORES_ONLY"] != nil
 
@@ -46,6 +46,9 @@ let cores: [Target] = [
   library("MeshSession", ["MeshWire", "MeshCrypto"]),
   library("Kademlia", ["MeshWire"]),
   library("MeshNode", ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia"]),
+  library("Simulation", ["MeshNode", "MeshCrypto", "MeshWire"]),
+  program("shadowmesh-sim", ["Simulation", "MeshWire", arguments]),
+  tests("SimulationTests", ["Simulation", "MeshNode", "MeshCrypto", "MeshWire"]),
   tests("MeshWireTests", ["MeshWire"]),
   tests("MeshCryptoTests", ["MeshCrypto", "MeshWire", crypto]),
   tests(
@@ -154,7 +157,6 @@ let edges: [Target] = [
 let edgeDependencies: [Package.Dependency] = [
   .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
   .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
-  .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
   .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
   .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
   .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
@@ -174,6 +176,7 @@ let package = Package(
     .library(name: "MeshSession", targets: ["MeshSession"]),
     .library(name: "Kademlia", targets: ["Kademlia"]),
     .library(name: "MeshNode", targets: ["MeshNode"]),
+    .executable(name: "shadowmesh-sim", targets: ["shadowmesh-sim"]),
   ]
     + (coresOnly
       ? []
@@ -186,7 +189,10 @@ let package = Package(
         .executable(name: "shadowmesh-lightnode", targets: ["shadowmesh-lightnode"]),
         .executable(name: "shadowmesh-backbone", targets: ["shadowmesh-backbone"]),
       ]),
-  dependencies: [.package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0")]
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+  ]
     + (coresOnly ? [] : edgeDependencies),
   targets: cores + (coresOnly ? [] : edges)
 )

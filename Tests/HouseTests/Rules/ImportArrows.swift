@@ -14,6 +14,7 @@ enum ImportArrows {
     "MeshSession": ["MeshWire", "MeshCrypto"],
     "Kademlia": ["MeshWire"],
     "MeshNode": ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia"],
+    "Simulation": ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshNode"],
   ]
 
   private static let http: Set<String> = [
@@ -41,6 +42,7 @@ enum ImportArrows {
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
     ],
+    "shadowmesh-sim": ["Simulation", "MeshWire", "ArgumentParser"],
     "shadowmesh-lightnode": [
       "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
     ],
