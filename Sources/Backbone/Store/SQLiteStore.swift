@@ -16,8 +16,8 @@ public final class SQLiteStore: Sendable {
   static let pruningRounds = 20
   /// Expired records are looked at again for so long, for clocks that were set and writes that took time.
   static let emptyingOverlap = Duration.seconds(60)
-  /// A redemption is remembered for so long beyond its challenge's expiry: a login whose time was judged right
-  /// before it may still wait for its signature check, and would redeem what is forgotten a second time.
+  /// A redemption is remembered for so long beyond its challenge's expiry: a login whose time was judged
+  /// right before it may still wait for its signature check, and would redeem once more what is forgotten.
   static let redemptionGrace = Duration.seconds(60)
   /// What has to fit in for the store to count as one that can be written: a record with its private part.
   static let probeSize = 12_000
