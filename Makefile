@@ -4,7 +4,7 @@ ifdef DEMO_CONFIGURATION
 export CONFIGURATION := $(DEMO_CONFIGURATION)
 endif
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-cores lint format bench fuzz sim interop clean
+.PHONY: help bootstrap build demo test test-cores lint format bench fuzz sim models interop clean
 
 help: ## print this list
 	@echo "ShadowMesh: make TARGET"
@@ -46,6 +46,9 @@ fuzz: ## every parser of outside bytes, 60 seconds each
 sim: ## the protocol cores in a simulated internet, and write results/sim.json
 	@scripts/bootstrap programs
 	@scripts/sim
+models: ## the formal models of sessions and of logging in, every state of them
+	@scripts/bootstrap models
+	@scripts/models
 
 interop: ## only the independent Python peer against the Swift node
 	@scripts/bootstrap

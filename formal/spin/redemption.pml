@@ -1,17 +1,19 @@
 /*
  * A login's challenge is redeemed once, an invite is used once, and the second only together with the first.
- * docs/AUTHENTICATION_PROTOCOL.md §2, §4, §7; Sources/Backbone: LoginRule, Registry.logIn, SQLiteStore.redeem.
+ * docs/AUTHENTICATION_PROTOCOL.md §2, §4, §7; Sources/Backbone: LoginRule, Registry.logIn,
+ * SQLiteStore.redeem.
  *
- * VERIFIERS logins run side by side, in whatever order their steps fall. Each has a challenge, a key, perhaps an
- * invite, and a signature that holds or doesn't. Challenges are stateless, so two keys may answer the same one. A
- * verifier may die between any two steps, and the store may refuse any transaction. Rows of redeemed challenges are
- * deleted some time after the challenge has expired.
+ * VERIFIERS logins run side by side, in whatever order their steps fall. Each has a challenge, a key, perhaps
+ * an invite, and a signature that holds or doesn't. Challenges are stateless, so two keys may answer the same
+ * one. A verifier may die between any two steps, and the store may refuse any transaction. Rows of redeemed
+ * challenges are deleted some time after the challenge has expired.
  *
  * Variants, each of which must fail:
- *   BROKEN            looks whether the challenge was redeemed, and notes that it is in a second step (GET, then DEL)
+ *   BROKEN            looks whether the challenge was redeemed, and notes that it is in a second step (GET,
+ *                     then DEL)
  *   SEPARATE          redeems the challenge and uses the invite in two transactions
- *   PRUNED_AT_EXPIRY  deletes the row at the challenge's expiry, though a login that was examined before it may
- *                     still be waiting for its signature check
+ *   PRUNED_AT_EXPIRY  deletes the row at the challenge's expiry, though a login that was examined before it
+ *                     may still be waiting for its signature check
  */
 
 #define VERIFIERS 3
@@ -64,7 +66,7 @@ proctype Verifier(byte request) {
   atomic { !locked -> locked = true };
   redeemed[challenge] = true;
 #else
-  d_step { isNew = !redeemed[challenge]; redeemed[challenge] = true }     /* INSERT … ON CONFLICT DO NOTHING */
+  d_step { isNew = !redeemed[challenge]; redeemed[challenge] = true }  /* INSERT … ON CONFLICT DO NOTHING */
 #endif
   if
   :: !isNew -> locked = false; goto finished
@@ -146,7 +148,7 @@ init {
     }
   };
   _nr_pr == 1;
-  /* A login that fails uses nothing up; an invite goes only with a challenge; whom it admitted logged in with it. */
+  /* A login that fails uses nothing up; an invite goes only with a challenge, and admits only with it. */
 #ifndef BROKEN
   assert(lost || expired || (redeemed[0] == (granted[0] == 1)));
   assert(lost || (redeemed[1] == (granted[1] == 1)));
