@@ -1,12 +1,14 @@
 /*
  * Two nodes: simultaneous open, rekey, and roaming with a path challenge, over a network that loses, copies
- * and reorders. docs/protocol/SMH1.md §7, §8, §11. Roaming is not in SMH1.md yet; its rule is below,
- * and docs/formal.md says it in full.
+ * and reorders. docs/protocol/SMH1.md §7, §8, §11. Roaming is not in SMH1.md yet; its rule is below, and
+ * docs/formal.md says it in full.
  *
  * A moves: its address changes and may change back, and it doesn't notice. B stays where it is. Session 0 is
  * the one that A begins, session 1 the one that B begins; either may have the lower hash of its M1.
  * Cryptography is perfect: a packet opens for whoever holds its keys, and nothing can be forged. An attacker
- * sees A's packets and sends copies of them from a place of its own, EVIL, where nobody ever answers.
+ * sees A's packets and sends copies of them from a place of its own, EVIL; with RELAYS it hands on the
+ * challenges that it gets for that, so that they are answered from there. It drops whatever else B sends to
+ * it.
  *
  * First comes a storm: every order of deliveries, FAULTS datagrams lost, copied or sent again from elsewhere,
  * MOVES moves, TICKS rounds of each node's timers, handshakes and rekeys begun whenever that is allowed. Then
@@ -47,6 +49,9 @@
 #endif
 #ifndef TICKS
 #define TICKS 1
+#endif
+#ifndef RELAYS
+#define RELAYS 0            /* 1: EVIL hands challenges on to A, and A's answers back, until it is calm */
 #endif
 #ifndef CALM
 #define CALM 2
@@ -132,7 +137,7 @@ byte path[2] = HOME;        /* where B sends, in each session */
 byte cand = NOWHERE;        /* where A may be, in B's eyes */
 byte token;                 /* of the challenge to there */
 byte came, went;            /* datagrams from there (2 are as good as more) and to there */
-byte answered[3];           /* for the assertion: one more than the token that A answered from a place */
+byte answered[3];           /* for the assertion: the tokens that A answered from a place, a bit each */
 
 #ifdef OWN_CLOCKS
 bit takesNewest[2];
@@ -148,7 +153,8 @@ hidden int m_, x_, rx;
 inline put(msg) {
   m_ = msg;
   if
-  :: from(m_) == B && place(m_) != at       /* to where nobody is */
+  :: from(m_) == B && place(m_) != at && !(RELAYS && place(m_) == EVIL && kind(m_) == CHAL && !calm)
+     /* to where nobody is */
   :: else ->
      assert(inNet < ROOM);
      i = inNet;
@@ -249,18 +255,22 @@ inline challenge() {
 inline newCandidate(a) {
   cand = a;
   token = (token + 1) % TOKENS;
+  for (g_ : 0 .. 2) { answered[g_] = answered[g_] & ~(1 << token) };   /* a real one is never drawn again */
   came = 1;
   went = 0;
   challenge()
 }
 
 inline switchPath(s, a) {
-  assert(answered[a] == token + 1);
+  assert((answered[a] >> token) & 1);
   path[s] = a;
   forgetCandidate()
 }
 
-/* The newest packet of the session in use came to B from a. Only the newest says anything of where A is. */
+/*
+ * The newest packet of the session in use came to B from a. Only the newest says where A is; and an answer to
+ * a challenge never does, or whoever relays one would be a candidate at both ends.
+ */
 inline newest(s, a) {
   if
   :: a == path[s] -> forgetCandidate()
@@ -310,8 +320,8 @@ inline open(n, s, m) {
         :: else
         fi;
         if
-        :: n == B && s == cur[B] && x_ -> newest(s, place(m))
-        :: n == B && s == cur[B] && !x_ && place(m) == cand && came < 2 -> came++
+        :: n == B && s == cur[B] && x_ && kind(m) < CHAL -> newest(s, place(m))
+        :: n == B && s == cur[B] && !(x_ && kind(m) < CHAL) && place(m) == cand && came < 2 -> came++
         :: else
         fi
      fi
@@ -384,8 +394,10 @@ inline receive(n, m) {
         :: kind(m) == REQ -> request(n, session(m), m)
         :: kind(m) == ANS -> answer(n, session(m), m)
         :: kind(m) == CHAL && n == A ->
-           answered[at] = extra(m) + 1;
-           send(A, session(m), RESP, extra(m), at)
+           /* To where it came from: through EVIL when EVIL brought it. */
+           x_ = place(m);
+           answered[x_] = answered[x_] | (1 << extra(m));
+           send(A, session(m), RESP, extra(m), x_)
         :: kind(m) == RESP && n == B && cand != NOWHERE && place(m) == cand && extra(m) == token ->
            switchPath(session(m), cand)
         :: else
