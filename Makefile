@@ -46,6 +46,7 @@ fuzz: ## every parser of outside bytes, 60 seconds each
 sim: ## the protocol cores in a simulated internet, and write results/sim.json
 	@scripts/bootstrap programs
 	@scripts/sim
+
 models: ## the formal models of sessions and of logging in, every state of them
 	@scripts/bootstrap models
 	@scripts/models
