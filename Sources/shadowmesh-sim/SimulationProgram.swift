@@ -71,7 +71,11 @@ struct Replay: ParsableCommand {
 
   func run() throws {
     switch name {
-    case .handshakes, .real: show(HandshakeCase(seed: number, isReal: name == .real).play())
+    case .handshakes, .real:
+      show(
+        HandshakeCase(seed: number, isReal: name == .real).play { at, host, event in
+          print("\(at) host \(host.number): \(event)")
+        })
     case .exhaustive:
       let all = ExhaustiveCase.all
       guard number < UInt64(all.count) else { throw ValidationError("there are \(all.count) cases") }

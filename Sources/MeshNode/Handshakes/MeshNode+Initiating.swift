@@ -153,10 +153,13 @@ extension MeshNode {
     neighbours.entries[slot].holdsOurKey = false
     neighbours.entries[slot].dropHints()
     if let current = neighbours.entries[slot].current {
-      // A session of another handshake goes on; one that this attempt began, and that was never confirmed,
-      // does not.
-      guard current.serial == attempt.serial else { return }
-      endCurrent(slot, reason: "it never confirmed the session", now: now)
+      // A session of another handshake goes on, if the peer is heard in it. One that this attempt began and
+      // that was never confirmed does not, and neither does one that fell silent before: the peer may be
+      // somewhere else, and is looked for only when there is no session.
+      let isOfThis = current.serial == attempt.serial
+      guard isOfThis || current.session.lastHeard < attempt.startedAt else { return }
+      endCurrent(
+        slot, reason: isOfThis ? "it never confirmed the session" : "it answers no more", now: now)
     }
     noSession(
       slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed",

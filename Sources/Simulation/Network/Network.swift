@@ -97,15 +97,21 @@ struct Network {
   /// Whom a datagram reaches in the end; `nil` for nobody.
   func receiver(of flight: Flight, now: Instant) -> HostID? {
     var destination = flight.destination
+    var isInside = false
     // A CGNAT before a home's NAT makes two; more than four would be a loop.
     for _ in 0..<4 {
-      if let host = hosts[destination] { return mayPass(flight, to: host) ? host : nil }
+      if let host = hosts[destination] {
+        // An inner address leads nowhere from outside.
+        let isBehindNAT = !(translators[host] ?? []).isEmpty
+        return isBehindNAT == isInside && mayPass(flight, to: host) ? host : nil
+      }
       guard let nat = natsByAddress[destination.address] else { return nil }
       if flight.source.address == destination.address, !nats[nat].kind.hairpins { return nil }
       guard let inner = nats[nat].admit(to: destination.port, from: flight.source, now: now) else {
         return nil
       }
       destination = inner
+      isInside = true
     }
     return nil
   }

@@ -1,4 +1,5 @@
 import MeshCrypto
+public import MeshNode
 import MeshWire
 
 /// One seeded world of two hosts that want to talk, with everything that can go wrong going wrong for a
@@ -42,6 +43,8 @@ public struct HandshakeCase: Sendable {
     var crashes: [(at: Duration, second: Bool, downFor: Duration)] = []
     var partitions: [(at: Duration, length: Duration)] = []
     var natReboots: [Duration] = []
+    /// Changes of address; the record follows.
+    var moves: [(at: Duration, second: Bool)] = []
     var quality: LinkQuality
     var drift: (Int64, Int64)
 
@@ -80,6 +83,9 @@ public struct HandshakeCase: Sendable {
           natReboots.append(chance.duration(upTo: HandshakeCase.faultTime))
         }
       }
+      for _ in 0..<chance.index(below: 3) {
+        moves.append((chance.duration(upTo: HandshakeCase.faultTime), chance.happens(0.5)))
+      }
       drift = (Int64(chance.index(below: 401)) - 200, Int64(chance.index(below: 401)) - 200)
     }
 
@@ -94,6 +100,7 @@ public struct HandshakeCase: Sendable {
       if looksUp { parts.append("the first looks the second up") }
       if let away = backboneAway { parts.append("no backbone at \(away.at) for \(away.length)") }
       for crash in crashes { parts.append("\(crash.second ? "second" : "first") crashes at \(crash.at)") }
+      for move in moves { parts.append("\(move.second ? "second" : "first") moves at \(move.at)") }
       for partition in partitions { parts.append("cut at \(partition.at) for \(partition.length)") }
       return parts.joined(separator: ", ")
     }
@@ -106,14 +113,16 @@ public struct HandshakeCase: Sendable {
     case join
     case reboot(NATID)
     case backbone(isReachable: Bool)
+    case move(HostID, number: UInt32)
   }
 
-  /// Plays it from beginning to end.
-  public func play() -> Outcome {
+  /// Plays it from beginning to end, and tells each event of both nodes.
+  public func play(telling: ((Duration, HostID, NodeEvent) -> Void)? = nil) -> Outcome {
     var chance = Chance(seed: seed)
     let plan = Plan(&chance)
     var world = World(seed: chance.next(), usual: plan.quality)
     let begin = world.now
+    if let telling { world.onEvent = { at, id, event in telling(at - begin, id, event) } }
     let nat = plan.nat.map { world.addNAT($0, at: .v4(0xc612_0901)) }
     var first = HostPlan(identity: identity(&chance), endpoint: Self.endpoint(1))
     if let nat {
@@ -131,12 +140,15 @@ public struct HandshakeCase: Sendable {
 
     for (at, fault) in faults(plan, a, b, nat) {
       chatter(&world, a, b, until: begin + at, &chance)
-      apply(fault, to: &world, b)
+      apply(fault, to: &world, a, b)
     }
     chatter(&world, a, b, until: begin + Self.faultTime, &chance)
     world.heal()
     world.backbone.isReachable = true
-    for id in [a, b] where !world[id].isUp { world.restart(id) }
+    for id in [a, b] {
+      if !world[id].isUp { world.restart(id) }
+      world.publish(id, admitting: [id == a ? b : a])
+    }
     let isConnected = Self.converge(&world, a, b)
     return Outcome(
       violation: world.monitor.violation, isConnected: isConnected, story: plan.story,
@@ -158,6 +170,9 @@ public struct HandshakeCase: Sendable {
       let host = crash.second ? b : a
       faults += [(crash.at, .crash(host)), (crash.at + crash.downFor, .restart(host))]
     }
+    for (number, move) in plan.moves.enumerated() {
+      faults.append((move.at, .move(move.second ? b : a, number: UInt32(number))))
+    }
     for cut in plan.partitions { faults += [(cut.at, .cut), (cut.at + cut.length, .join)] }
     if let away = plan.backboneAway {
       faults += [
@@ -168,13 +183,19 @@ public struct HandshakeCase: Sendable {
     return faults.filter { $0.0 <= Self.faultTime }.sorted { $0.0 < $1.0 }
   }
 
-  private func apply(_ fault: Fault, to world: inout World, _ b: HostID) {
+  private func apply(_ fault: Fault, to world: inout World, _ a: HostID, _ b: HostID) {
     switch fault {
     case .crash(let id): if world[id].isUp { world.crash(id) }
     case .restart(let id): if !world[id].isUp { world.restart(id) }
     case .cut: world.setGroup(1, of: b)
     case .join: world.setGroup(nil, of: b)
     case .reboot(let nat): world.reboot(nat)
+    case .move(let id, let number):
+      // Within its network when it is behind a NAT.
+      let isInside = !world[id].plan.nats.isEmpty
+      let address: UInt32 = isInside ? 0x0a00_0010 + number : 0xc612_2001 + number << 8
+      world.move(id, to: Endpoint(.v4(address), port: 8_443))
+      if world[id].isUp { world.publish(id, admitting: [id == a ? b : a]) }
     case .backbone(let isReachable): world.backbone.isReachable = isReachable
     }
   }

@@ -13,7 +13,7 @@ public struct World {
   public internal(set) var monitor = Monitor()
   public var backbone = SimulatedBackbone()
   /// Is told every event of every node.
-  public var onEvent: ((HostID, NodeEvent) -> Void)?
+  public var onEvent: ((Instant, HostID, NodeEvent) -> Void)?
   /// Is told every IP packet that a node hands to its host.
   public var onPacket: ((HostID, [UInt8]) -> Void)?
   /// What happens to single datagrams, besides what the links do.
@@ -264,7 +264,7 @@ public struct World {
         queue.insert(.backboneAnswered(id, life: hosts[id.number].life, lookup), at: answersAt)
       case .event(let event):
         judge(event, at: id)
-        onEvent?(id, event)
+        onEvent?(now, id, event)
       }
     }
     guard let deadline = hosts[id.number].node.nextDeadline else { return }
@@ -331,6 +331,15 @@ public struct World {
   public mutating func declareForged(_ address: Endpoint) { monitor.declareForged(address) }
 
   // MARK: Faults
+
+  /// A host's address changes under it, as when it goes from one network to another; it is not told.
+  public mutating func move(_ id: HostID, to endpoint: Endpoint) {
+    if hosts[id.number].isUp {
+      network.detach(hosts[id.number].endpoint)
+      network.attach(id, at: endpoint, behind: hosts[id.number].plan.nats)
+    }
+    hosts[id.number].endpoint = endpoint
+  }
 
   /// Adds a translator with one outer address, for hosts to stand behind.
   public mutating func addNAT(_ kind: NATKind, at outer: IPAddress) -> NATID {
