@@ -9,6 +9,9 @@ extension RoutingTable {
     public var bucketSize = 20
     /// Contacts in the whole table.
     public var capacity = 100
+    /// The nearest contacts, of which none gives way to a farther one: k, those that hold our records and
+    /// whose records we hold.
+    public var nearest = 20
     /// Contacts of one /24 (IPv4) or /56 (IPv6) in a bucket.
     public var prefixPerBucket = 2
     /// Contacts of one /24 or /56 in the table.

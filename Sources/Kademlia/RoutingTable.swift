@@ -1,7 +1,7 @@
 public import MeshWire
 
 /// A Kademlia routing table (Maymounkov and Mazières, 2002, §2.2 and §2.4) with a bound on the whole: the
-/// nearest contacts, and at least one in every far bucket that ever had one.
+/// nearest contacts, and an even share, at least one, for every far bucket that ever had one.
 ///
 /// Contract: offer only contacts that a session authenticated. The table never acts by itself; `insert` may
 /// ask for a ping, whose verdict comes back as `seen` or `failed`. Long-lived contacts are preferred: a
@@ -208,10 +208,34 @@ public struct RoutingTable: Sendable {
     count += 1
   }
 
-  /// The farthest bucket with a contact to spare: farther than `index`, or any when `index` has none yet.
+  /// The bucket that makes room in a full table for a contact of bucket `index`; `nil` when the contact has no
+  /// better right to a place than those that are there.
+  ///
+  /// The fullest bucket with a contact to spare gives way, of those the farthest: so the nearest contacts are
+  /// all kept, and the far buckets share the rest evenly. Each of them halves the distance that is left to a
+  /// target; eight contacts in it, not one, take eight times as much off at once, and leave seven others where
+  /// one is silent or lies.
   private func displaceableBucket(for index: Int) -> Int? {
-    let floor = buckets[index].entries.isEmpty ? 0 : index + 1
-    return (floor..<buckets.count).last { buckets[$0].entries.count > 1 }
+    let mine = buckets[index].entries.count
+    var donor: Int?
+    // Contacts up to and with the bucket that is looked at.
+    var within = 0
+    let nearest = buckets[...index].reduce(0) { $0 + $1.entries.count } < limits.nearest
+    for position in buckets.indices {
+      let count = buckets[position].entries.count
+      within += count
+      guard count > 1, count >= donor.map({ buckets[$0].entries.count }) ?? 0 else { continue }
+      let mayGive =
+        if mine == 0 {
+          true
+        } else if nearest {
+          position > index
+        } else {
+          within > limits.nearest && count > mine + 1
+        }
+      if mayGive { donor = position }
+    }
+    return donor
   }
 
   private mutating func displace(from index: Int) -> Contact {

@@ -396,21 +396,25 @@ import Testing
     #expect(table.closest(to: target, count: -1) == [])
   }
 
-  /// The table of a light node is the nearest, and one in each far bucket, whatever the order of arrival.
+  /// The table of a light node is the nearest, and an even share of each far bucket, whatever the order of
+  /// arrival.
   @Test(arguments: UInt64(1)...UInt64(6))
-  func afterManyContactsTheNearestAreThereAndEveryFarBucketHasOne(seed: UInt64) {
+  func afterManyContactsTheNearestAreThereAndFarBucketsShareTheRest(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let own = random.keyHash().peerID
     var table = RoutingTable(own: own, now: .start)
     let all = (0..<4_000).map { _ in random.contact() }
     for contact in all { _ = table.insert(contact, now: .start) }
     #expect(table.count == 100)
-    let filled = Set(all.compactMap { own.distance(to: $0.peerID).bucketIndex })
-    #expect(Set(table.occupancy.map(\.bucket)) == filled)
-    // Nearest first: full buckets, at most one that is partly filled, then single contacts.
-    let offered = Dictionary(grouping: all) { own.distance(to: $0.peerID).bucketIndex! }
-    let spare = table.occupancy.map { $0.count < min(20, offered[$0.bucket]!.count) }
-    let firstShort = spare.firstIndex(of: true) ?? spare.count
-    #expect(table.occupancy.dropFirst(firstShort + 1).allSatisfy { $0.count == 1 })
+    let offered = Dictionary(grouping: all) { own.distance(to: $0.peerID).bucketIndex! }.mapValues(\.count)
+    #expect(Set(table.occupancy.map(\.bucket)) == Set(offered.keys))
+    var within = 0
+    for (bucket, count) in table.occupancy {
+      within += offered[bucket]!
+      if within <= table.limits.nearest { #expect(count == offered[bucket]!, "bucket \(bucket)") }
+    }
+    let far = table.occupancy.filter { offered[$0.bucket]! > 40 }.map(\.count)
+    #expect(far.max()! - far.min()! <= 1)
+    #expect(far.min()! >= 6)
   }
 }
