@@ -16,6 +16,8 @@ extension Lookup {
 
     /// Queries that the look-up sends in all.
     public var queries = 60
+    /// Answers that it takes; no bound of its own by default.
+    public var answers = Int.max
     /// Nodes that it remembers.
     public var candidates = 128
     /// Different claims (KeyHash or endpoint) remembered of one PeerID: one false hint must not hide the true
@@ -49,8 +51,24 @@ extension Lookup {
     public var candidatesOverLimit = 0
     /// Answers from nodes that were not asked.
     public var unexpectedAnswers = 0
+    /// Nodes not asked because their /24 or /56 had its share (``DisjointLookup/Limits/queriesPerPrefix``).
+    public var prefixLimit = 0
 
     public init() {}
+
+    mutating func add(_ other: Counters) {
+      queried += other.queried
+      answered += other.answered
+      failed += other.failed
+      timedOut += other.timedOut
+      hintsOverLimit += other.hintsOverLimit
+      ownIdentifier += other.ownIdentifier
+      notDialable += other.notDialable
+      refusedClaims += other.refusedClaims
+      candidatesOverLimit += other.candidatesOverLimit
+      unexpectedAnswers += other.unexpectedAnswers
+      prefixLimit += other.prefixLimit
+    }
   }
 }
 
@@ -74,6 +92,8 @@ public struct LookupResult: Hashable, Sendable {
     case exhausted
     /// `Lookup.Limits.queries` were sent.
     case queryLimit
+    /// `Lookup.Limits.answers` were taken.
+    case answerLimit
     /// `Lookup.Limits.timeout` passed.
     case deadline
     /// The caller stopped it.
@@ -86,5 +106,7 @@ public struct LookupResult: Hashable, Sendable {
   public let closest: [ContactHint]
   /// Claims of where the target itself is, proved (it answered) or not, the proved one first.
   public let targetClaims: [ContactHint]
+  /// The nearest that answered on each walk of a ``DisjointLookup``, nearest first; empty for others.
+  public var walkEnds: [ContactHint] = []
   public let counters: Lookup.Counters
 }

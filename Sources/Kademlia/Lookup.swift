@@ -48,17 +48,31 @@ public struct Lookup: Sendable {
   // MARK: Steps
 
   /// What to do next. Deterministic in the calls made so far.
-  public mutating func next(now: Instant) -> LookupStep {
+  public mutating func next(now: Instant) -> LookupStep { next(now: now) { _ in .ask } }
+
+  /// What others who search for the same target say to asking this node.
+  enum Permission {
+    case ask
+    /// Another is asking it.
+    case notNow
+    /// There is no use in it, or no right to it.
+    case never
+  }
+
+  /// As ``next(now:)``, for one of several look-ups that share what has been asked.
+  mutating func next(now: Instant, permission: (ContactHint) -> Permission) -> LookupStep {
     if let result { return .finished(result) }
     expire(now: now)
     guard now < deadline else { return finish(.deadline) }
+    guard counters.answered < limits.answers else { return finish(.answerLimit) }
     var answered = 0
     var undecided = false
+    var isBlocked = false
     var position = 0
     while position < candidates.count {
       // One PeerID at a time: its claims stand side by side.
       let end = claims(at: position)
-      switch decide(position..<end) {
+      switch decide(position..<end, permission) {
       case .answered:
         answered += 1
         // Every nearer node has answered or failed.
@@ -73,13 +87,14 @@ public struct Lookup: Sendable {
         counters.queried += 1
         inFlight += 1
         return .query(candidates[index].hint)
+      case .elsewhere: isBlocked = true
       case .lost: break
       }
       // Farther nodes than the k nearest live ones can't matter while those are undecided.
       if answered >= limits.results { return wait() }
       position = end
     }
-    return inFlight == 0 ? finish(.exhausted) : wait()
+    return inFlight == 0 && !isBlocked ? finish(.exhausted) : wait()
   }
 
   /// Ends the look-up now, as when the caller has what it wanted.
@@ -94,6 +109,8 @@ public struct Lookup: Sendable {
     case answered
     case waiting
     case ask(Int)
+    /// Another search is asking it.
+    case elsewhere
     case lost
   }
 
@@ -103,17 +120,25 @@ public struct Lookup: Sendable {
     return end
   }
 
-  private func decide(_ claims: Range<Int>) -> Verdict {
+  private mutating func decide(
+    _ claims: Range<Int>, _ permission: (ContactHint) -> Permission
+  ) -> Verdict {
     var known: Int?
+    var isElsewhere = false
     for index in claims {
       switch candidates[index].state {
       case .answered: return .answered
       case .asked: return .waiting
-      case .known: known = known ?? index
-      case .timedOut, .failed: break
+      case .known where known == nil:
+        switch permission(candidates[index].hint) {
+        case .ask: known = index
+        case .notNow: isElsewhere = true
+        case .never: candidates[index].state = .failed
+        }
+      case .known, .timedOut, .failed: break
       }
     }
-    return known.map { .ask($0) } ?? .lost
+    return known.map { .ask($0) } ?? (isElsewhere ? .elsewhere : .lost)
   }
 
   private mutating func expire(now: Instant) {
@@ -126,12 +151,15 @@ public struct Lookup: Sendable {
     }
   }
 
-  private func wait() -> LookupStep {
+  private func wait() -> LookupStep { .waiting(until: wakeAt) }
+
+  /// When the first query in flight, or all of it, is given up.
+  var wakeAt: Instant {
     var until = deadline
     for candidate in candidates {
       if case .asked(let moment) = candidate.state { until = min(until, moment) }
     }
-    return .waiting(until: until)
+    return until
   }
 
   private mutating func finish(_ reason: LookupResult.Reason) -> LookupStep {
@@ -145,6 +173,7 @@ public struct Lookup: Sendable {
       counters: counters)
     self.result = result
     inFlight = 0
+    candidates = []
     return .finished(result)
   }
 
@@ -192,7 +221,7 @@ public struct Lookup: Sendable {
 
   /// Claims of where the target is that have come up so far, whether proved or not; empty when there is none.
   public var targetClaims: [ContactHint] {
-    candidates.prefix { $0.hint.peerID == target }.map(\.hint)
+    result?.targetClaims ?? candidates.prefix { $0.hint.peerID == target }.map(\.hint)
   }
 
   // MARK: Candidates
