@@ -40,6 +40,7 @@ public struct MeshNode {
   public internal(set) var overlayMTU = MeshNode.minimumMTU
   var tooBigBudget = RequestBudget(perSecond: 100)
   var ownRecord: PeerRecord?
+  var publication = Publication()
   var nextSerial: UInt64 = 1
   var nextNumber: UInt64 = 1
   /// Our own handshakes under way, by initiator id.

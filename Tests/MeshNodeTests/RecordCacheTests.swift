@@ -60,7 +60,62 @@ struct RecordCacheTests {
     #expect(isStored && cache.count == NodeLimits.records)
     #expect(cache.record(all[0]) != nil && cache.record(all[1]) == nil)
     let third = try record(of: try IdentityKey())
-    let isStoredToo = try cache.store(third, keeping: Set(cache.all.map(\.peerID)))
+    let everyone = Set(cache.all.map(\.peerID))
+    let isStoredToo = try cache.store(third, keeping: everyone)
     #expect(!isStoredToo && cache.record(third.peerID) == nil)
+  }
+
+  /// A cache with as many guests as may be, each of a network of its own.
+  private func full(_ own: PeerID, prefix: (Int) -> IPAddress? = { _ in nil }) throws -> (
+    RecordCache, [PeerID]
+  ) {
+    var cache = RecordCache()
+    var all: [PeerID] = []
+    for number in 0..<NodeLimits.guestRecords {
+      let identity = try IdentityKey()
+      let guest = RecordCache.Guest(own: own, prefix: prefix(number), wall: wall)
+      guard cache.hasRoom(for: identity.keyHash.peerID, guest) else { continue }
+      _ = try cache.store(try record(of: identity, life: 60 + Int64(number)), for: guest, keeping: [])
+      all.append(identity.keyHash.peerID)
+    }
+    return (cache, all.sorted { $0.distance(to: own) < $1.distance(to: own) })
+  }
+
+  @Test("flood: records of guests are bounded, and the nearest to us are kept")
+  func guests() throws {
+    let own = try IdentityKey().keyHash.peerID
+    var (cache, all) = try full(own)
+    let guest = RecordCache.Guest(own: own, prefix: nil, wall: wall)
+    var another = try IdentityKey()
+    while all[250].distance(to: own) < another.keyHash.peerID.distance(to: own) {
+      another = try IdentityKey()
+    }
+    let record = try record(of: another)
+    #expect(cache.hasRoom(for: record.peerID, guest))
+    _ = try cache.store(record, for: guest, keeping: [])
+    #expect(cache.guestCount == NodeLimits.guestRecords)
+    #expect(cache.record(all[255]) == nil && cache.record(record.peerID) != nil)
+    #expect(!cache.hasRoom(for: all[255], guest), "farther than all")
+    let later = RecordCache.Guest(own: own, prefix: nil, wall: wall + .seconds(1_000))
+    #expect(cache.hasRoom(for: all[255], later), "all others have expired")
+  }
+
+  @Test("flood: of one network, few guests' records are held")
+  func guestsOfOnePrefix() throws {
+    let (cache, all) = try full(try IdentityKey().keyHash.peerID) { _ in .v4(0xc633_6400) }
+    #expect(all.count == NodeLimits.guestsPerPrefix && cache.guestCount == NodeLimits.guestsPerPrefix)
+  }
+
+  @Test("flood: what we looked up ourselves gives way before what we hold for guests")
+  func guestsAndOthers() throws {
+    let own = try IdentityKey().keyHash.peerID
+    var (cache, all) = try full(own)
+    let ours = try (0..<NodeLimits.records - NodeLimits.guestRecords).map { _ in
+      try record(of: try IdentityKey(), life: 5_000)
+    }
+    for record in ours { _ = try cache.store(record, keeping: []) }
+    _ = try cache.store(try record(of: try IdentityKey()), keeping: [])
+    #expect(all.allSatisfy { cache.record($0) != nil } && cache.count == NodeLimits.records)
+    #expect(ours.count { cache.record($0.peerID) == nil } == 1)
   }
 }

@@ -61,9 +61,16 @@ struct SmallInternet {
   /// A record of this host, as its shell would sign it.
   func record(
     of host: Int, sequence: UInt64 = 1, admitting: [Int] = [], kind: RecordBody.Kind = .record,
-    life: Duration = .seconds(7_200), endpoint: Endpoint? = nil
+    life: Duration = .seconds(7_200), endpoint: Endpoint? = nil, isPublic: Bool = false
   ) throws -> PeerRecord {
     let own = hosts[host]
+    if isPublic {
+      let body = RecordBody(
+        kind: kind, serviceType: .lightPublic, keyHash: own.identity.keyHash,
+        sequence: SequenceNumber(sequence), expiry: wall + life, region: region,
+        endpoints: [AnnouncedEndpoint(.configured, endpoint ?? own.endpoint)])
+      return try PeerRecord.sign(body, privatePart: nil, with: own.identity)
+    }
     let body = RecordBody(
       kind: kind, serviceType: .lightPrivate, keyHash: own.identity.keyHash,
       sequence: SequenceNumber(sequence), expiry: wall + life, region: region)

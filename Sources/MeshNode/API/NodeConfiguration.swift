@@ -11,17 +11,20 @@ public struct NodeConfiguration: Sendable, Hashable {
   public var permitsLoopback: Bool
   /// Sessions to peers are kept open by keepalives, so that either side is reached at once.
   public var keepsPeersConnected: Bool
+  /// Disjoint paths of a look-up (S/Kademlia's d): 4, or 8 where many nodes may collude.
+  public var lookupPaths: Int
 
   public init(
     region: Region, serviceType: ServiceType,
     suites: [AEADSuite] = [.aes256GCM, .chaCha20Poly1305], permitsLoopback: Bool = false,
-    keepsPeersConnected: Bool = true
+    keepsPeersConnected: Bool = true, lookupPaths: Int = 4
   ) {
     self.region = region
     self.serviceType = serviceType
     self.suites = suites
     self.permitsLoopback = permitsLoopback
     self.keepsPeersConnected = keepsPeersConnected
+    self.lookupPaths = lookupPaths
   }
 }
 
@@ -37,6 +40,10 @@ public enum NodeLimits {
   public static let flows = 8_192
   /// Records of others, kept for those who ask.
   public static let records = 512
+  /// Those among them that nodes that are no peers want held for others.
+  public static let guestRecords = 256
+  /// And of those, the records of nodes of one /24 or /56.
+  public static let guestsPerPrefix = 16
   /// Look-ups under way at once.
   public static let lookups = 64
   /// Invitations that wait to be redeemed.

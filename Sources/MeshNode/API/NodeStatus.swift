@@ -64,6 +64,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var lookupsFromPeers: UInt64 = 0
   public var lookupsFailed: UInt64 = 0
   public var rekeys: UInt64 = 0
+  /// Times that our record went to a node near our PeerID.
+  public var recordsPushed: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
   /// IP packets of peers, and their bytes without any overhead.

@@ -53,7 +53,7 @@ extension MeshNode {
       let bundle = recordToHandOut(target, to: neighbours.entries[slot].keyHash)
       sendControl(.record(id, bundle.map { .init(bundle: $0) }), slot: slot, now: now)
     case .redeemInvite(let id, let secret): redeem(id, secret, slot: slot, now: now)
-    case .announce(let record): takeAnnouncement(record, slot: slot)
+    case .announce(let record): takeAnnouncement(record, slot: slot, now: now)
     case .pong, .nodes, .record, .inviteAnswer: break
     }
   }
@@ -67,33 +67,19 @@ extension MeshNode {
 
   /// A private node's endpoint goes only to whom it admitted; hints hold endpoints.
   private func mayName(_ peerID: PeerID, to asker: PeerID) -> Bool {
-    guard let record = records.record(peerID, at: wall) else { return false }
+    guard let known = records.lastKnown(peerID) else { return false }
+    // A public node has told everyone where it is; a hint says no more after the record has expired.
+    if known.body.serviceType != .lightPrivate { return true }
     guard let slot = neighbours.slot(asker), let keyHash = neighbours.entries[slot].keyHash else {
       return false
     }
-    return record.body.serviceType != .lightPrivate || record.privatePart?.admits(keyHash) ?? false
+    return records.record(peerID, at: wall)?.privatePart?.admits(keyHash) ?? false
   }
 
   private func recordToHandOut(_ target: PeerID, to asker: KeyHash?) -> [UInt8]? {
     let record = target == ownPeerID ? ownRecord : records.record(target, at: wall)
     guard let record, let asker else { return nil }
     return (record.admits(asker) ? record : record.withoutPrivatePart).bundle
-  }
-
-  private mutating func takeAnnouncement(_ record: ControlMessage.UnparsedRecord, slot: Int) {
-    let peerID = neighbours.entries[slot].peerID
-    if records.record(peerID)?.bundle == record.bundle { return }
-    guard !neighbours.entries[slot].isVerifyingAnnouncement, jobs.count < NodeLimits.recordChecks else {
-      return counters.count(.controlOverBudget)
-    }
-    do {
-      let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
-      guard unverified.claimedKeyHash == neighbours.entries[slot].keyHash else {
-        return counters.count(.controlMalformed)
-      }
-      neighbours.entries[slot].isVerifyingAnnouncement = true
-      compute(.verifyRecord(unverified, at: wall), for: .record(.announced(by: peerID)))
-    } catch { counters.count(.controlMalformed) }
   }
 
   private mutating func takeAnswer(_ message: ControlMessage, slot: Int, now: Instant) {
@@ -112,10 +98,11 @@ extension MeshNode {
       lookups.answered(lookup, from: peerID, hints: hints, now: now)
       advance(lookup, now: now)
     case .record(let id, let record):
-      guard let request = requests.take(id, from: peerID), case .getRecord(let lookup) = request.kind else {
-        return counters.count(.controlMalformed)
+      switch requests.take(id, from: peerID)?.kind {
+      case .getRecord(let lookup): if let record { takeFetched(record, for: lookup) }
+      case .contactRecord: if let record { takeContactRecord(record, from: slot) }
+      default: counters.count(.controlMalformed)
       }
-      if let record { takeFetched(record, for: lookup) }
     case .inviteAnswer(let id, let accepted):
       guard let request = requests.take(id, from: peerID), case .redeemInvite(let redemption) = request.kind
       else { return counters.count(.controlMalformed) }

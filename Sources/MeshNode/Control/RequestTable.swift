@@ -9,6 +9,8 @@ struct RequestTable {
     case ping(PingID)
     case findNode(LookupID)
     case getRecord(LookupID)
+    /// A contact's own record.
+    case contactRecord
     case redeemInvite(RedemptionID)
   }
 

@@ -70,7 +70,13 @@ extension MeshNode {
   private mutating func meet(_ keyHash: KeyHash, _ endpoint: Endpoint, now: Instant) {
     let sequence = records.record(keyHash.peerID)?.body.sequence.value ?? 0
     let contact = Contact(keyHash: keyHash, endpoint: endpoint, sequence: sequence, lastSeen: now)
-    guard case .pingOldest(let oldest) = table.insert(contact, now: now) else { return }
+    let outcome = table.insert(contact, now: now)
+    switch outcome {
+    case .inserted, .updated, .displaced: return askForItsRecord(keyHash.peerID, now: now)
+    case .cached, .refused: return
+    case .pingOldest: break
+    }
+    guard case .pingOldest(let oldest) = outcome else { return }
     if let slot = neighbours.slot(oldest.peerID), neighbours.entries[slot].isConnected {
       _ = table.seen(oldest.peerID, now: now)
     } else {

@@ -14,11 +14,18 @@ struct LookupTable {
     case connect
     /// A bucket of the routing table wants fresh contacts.
     case refresh
+    /// The nodes nearest to ourselves are to hold our record.
+    case publish
+
+    /// Whether a record is looked for, and not only nodes.
+    var wantsRecord: Bool { self == .asked || self == .connect }
   }
 
   enum Stage {
     case backbone(until: Instant)
-    case peers(Lookup)
+    case peers(DisjointLookup)
+    /// Its search is being changed.
+    case busy
   }
 
   struct Active {
@@ -39,16 +46,20 @@ struct LookupTable {
   var ids: [LookupID] { active.keys.sorted() }
 
   mutating func answered(_ id: LookupID, from peerID: PeerID, hints: [ContactHint], now: Instant) {
-    withLookup(id) { $0.answered(from: peerID, hints: hints, now: now) }
+    _ = withLookup(id) { $0.answered(from: peerID, hints: hints, now: now) }
   }
 
   mutating func contactFailed(_ peerID: PeerID, now: Instant) {
     for id in ids { withLookup(id) { $0.failed(peerID, now: now) } }
   }
 
-  private mutating func withLookup(_ id: LookupID, _ body: (inout Lookup) -> Void) {
-    guard case .peers(var lookup) = active[id]?.stage else { return }
-    body(&lookup)
-    active[id]?.stage = .peers(lookup)
+  /// Changes a search in place: what it has asked would be copied otherwise.
+  mutating func withLookup<Result>(
+    _ id: LookupID, _ body: (inout DisjointLookup) -> Result
+  ) -> Result? {
+    guard case .peers(var lookup)? = active[id]?.stage else { return nil }
+    active[id]?.stage = .busy
+    defer { active[id]?.stage = .peers(lookup) }
+    return body(&lookup)
   }
 }

@@ -32,21 +32,21 @@ extension MeshNode {
     let seed = random.bytes(PeerID.size)
     guard let target = table.refreshDue(now: now, random: seed) else { return }
     table.lookedUp(target, now: now)
-    guard !table.contacts.isEmpty else { return }
+    guard table.count > 0 else { return }
     _ = begin(LookupID(number: takeNumber()), target, .refresh, now: now)
   }
 
-  private mutating func begin(
+  mutating func begin(
     _ id: LookupID, _ target: PeerID, _ purpose: LookupTable.Purpose, now: Instant
   ) -> Bool {
     guard lookups.active.count < NodeLimits.lookups else { return false }
     lookups.active[id] = LookupTable.Active(
       target: target, purpose: purpose, startedAt: now,
       stage: .backbone(until: now + LookupTable.backboneTimeout))
-    if purpose == .refresh {
-      askPeers(id, now: now)
-    } else {
+    if purpose.wantsRecord {
       emit(.askBackbone(id, target))
+    } else {
+      askPeers(id, now: now)
     }
     return true
   }
@@ -72,45 +72,76 @@ extension MeshNode {
 
   mutating func askPeers(_ id: LookupID, now: Instant) {
     guard let lookup = lookups.active[id], case .backbone = lookup.stage else { return }
-    var limits = Lookup.Limits()
+    var limits = DisjointLookup.Limits()
     limits.allowsLoopback = configuration.permitsLoopback
-    var seeds = table.closest(to: lookup.target, count: limits.results).map(\.hint)
-    for neighbour in neighbours.entries where neighbour.peerID != lookup.target {
-      guard seeds.count < limits.candidates, let keyHash = neighbour.keyHash, let live = neighbour.current
-      else { continue }
+    // A refresh looks for nothing that somebody would hide.
+    limits.paths = lookup.purpose == .refresh ? 1 : configuration.lookupPaths
+    let (seeds, companions) = searchStart(for: lookup, limits)
+    lookups.active[id]?.stage = .peers(
+      DisjointLookup(
+        target: lookup.target, own: ownPeerID, seeds: seeds, companions: companions, limits: limits, now: now)
+    )
+    advance(id, now: now)
+  }
+
+  /// The nearest nodes that we know of begin the search. The others that we have sessions with are asked for
+  /// the record too: one that the target admitted may hold what its neighbours may not.
+  private func searchStart(
+    for lookup: LookupTable.Active, _ limits: DisjointLookup.Limits
+  ) -> (seeds: [ContactHint], companions: [ContactHint]) {
+    var seeds = table.closest(to: lookup.target, count: limits.seeds).map(\.hint)
+    let known = Set(seeds.map(\.peerID))
+    for neighbour in neighbours.entries
+    where neighbour.peerID != lookup.target && !known.contains(neighbour.peerID) {
+      guard let keyHash = neighbour.keyHash, let live = neighbour.current else { continue }
       seeds.append(ContactHint(keyHash: keyHash, endpoint: live.endpoint, sequence: 0))
     }
-    lookups.active[id]?.stage = .peers(
-      Lookup(target: lookup.target, own: ownPeerID, seeds: seeds, limits: limits, now: now))
-    advance(id, now: now)
+    let sorted = seeds.map { (distance: $0.peerID.distance(to: lookup.target), hint: $0) }
+      .sorted { $0.distance < $1.distance }.map(\.hint)
+    let companions = lookup.purpose.wantsRecord ? Array(sorted.dropFirst(limits.seeds)) : []
+    return (Array(sorted.prefix(limits.seeds)), companions)
   }
 
   /// Drives the part of a look-up that asks peers.
   mutating func advance(_ id: LookupID, now: Instant) {
-    while case .peers(var lookup)? = lookups.active[id]?.stage {
-      let step = lookup.next(now: now)
-      lookups.active[id]?.stage = .peers(lookup)
+    while let step = lookups.withLookup(id, { $0.next(now: now) }) {
       switch step {
-      case .query(let hint): ask(hint, for: id, target: lookup.target, now: now)
+      case .query(let hint): ask(hint, for: id, now: now)
       case .waiting: return
-      case .finished:
-        guard lookups.active[id]?.verifying == 0 else { return }
+      case .finished(let result):
+        guard let lookup = lookups.active[id], lookup.verifying == 0 else { return }
+        if lookup.purpose == .publish {
+          lookups.active[id] = nil
+          return publish(to: result, now: now)
+        }
         return finishEmpty(id, now: now)
       }
     }
   }
 
-  private mutating func ask(_ hint: ContactHint, for id: LookupID, target: PeerID, now: Instant) {
+  private mutating func ask(_ hint: ContactHint, for id: LookupID, now: Instant) {
+    guard let lookup = lookups.active[id] else { return }
     lookups.active[id]?.peersAsked += 1
-    // The record first: a node that has it needs no further search.
-    guard let getRecord = requests.add(.getRecord(id), to: hint.peerID, now: now),
-      let findNode = requests.add(.findNode(id), to: hint.peerID, now: now)
-    else { return lookups.contactFailed(hint.peerID, now: now) }
-    reach(hint, with: .getRecord(getRecord, target: target), .findNode(findNode, target: target), now: now)
+    var messages: [ControlMessage] = []
+    if lookup.purpose.wantsRecord {
+      // The record first: a node that has it needs no further search.
+      guard let request = requests.add(.getRecord(id), to: hint.peerID, now: now) else {
+        return lookups.contactFailed(hint.peerID, now: now)
+      }
+      messages.append(.getRecord(request, target: lookup.target))
+    }
+    guard let request = requests.add(.findNode(id), to: hint.peerID, now: now) else {
+      return lookups.contactFailed(hint.peerID, now: now)
+    }
+    reach(hint, with: messages + [.findNode(request, target: lookup.target)], now: now)
   }
 
   /// Says something to a node that may not be connected yet.
   mutating func reach(_ hint: ContactHint, with messages: ControlMessage..., now: Instant) {
+    reach(hint, with: messages, now: now)
+  }
+
+  mutating func reach(_ hint: ContactHint, with messages: [ControlMessage], now: Instant) {
     let slot: Int
     if let known = neighbours.slot(hint.peerID) {
       if let pinned = neighbours.entries[known].pinned, pinned != hint.keyHash {
@@ -176,7 +207,7 @@ extension MeshNode {
 
   private mutating func finishEmpty(_ id: LookupID, now: Instant) {
     guard let lookup = lookups.active.removeValue(forKey: id) else { return }
-    if lookup.purpose != .refresh { counters.lookupsFailed += 1 }
+    if lookup.purpose.wantsRecord { counters.lookupsFailed += 1 }
     if lookup.purpose == .asked {
       let outcome: LookupOutcome =
         if let refusal = lookup.refusal {
@@ -235,14 +266,11 @@ extension MeshNode {
         // The pool answers; there is nothing to wait for by the clock.
         guard lookup.verifying == 0 else { continue }
         deadline = until
-      case .peers(var search):
-        switch search.next(now: Instant(nanoseconds: 0)) {
-        case .waiting(let until): deadline = until
-        case .query: deadline = Instant(nanoseconds: 0)
-        case .finished:
-          guard lookup.verifying == 0 else { continue }
-          deadline = Instant(nanoseconds: 0)
-        }
+      case .peers(let search):
+        // One that is over waits for the pool alone.
+        guard !search.isFinished || lookup.verifying == 0 else { continue }
+        deadline = search.deadlineOfNext ?? Instant(nanoseconds: 0)
+      case .busy: continue
       }
       earliest = min(earliest ?? deadline, deadline)
     }

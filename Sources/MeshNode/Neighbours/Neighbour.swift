@@ -35,6 +35,8 @@ struct Neighbour {
   var redeeming: Redeeming?
   /// A record that it announced is being verified; another has to wait.
   var isVerifyingAnnouncement = false
+  /// No other announcement of its is checked before, unless it is a peer.
+  var nextAnnouncementAt: Instant?
   /// The look-up for its record that is under way.
   var lookup: LookupID?
   /// Whether it has us as a peer, once it has said so.

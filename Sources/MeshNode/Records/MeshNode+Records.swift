@@ -6,9 +6,11 @@ extension MeshNode {
   /// Records of a snapshot that are being verified at once; the rest waits.
   static let restoringAtOnce = 16
 
-  /// Takes our own freshly signed record, to hand on and to announce to session peers.
+  /// Takes our own freshly signed record, to hand on, to announce to session peers, and a few seconds later to
+  /// the nodes nearest to our own PeerID.
   public mutating func setOwnRecord(_ record: PeerRecord, now: Instant) {
     ownRecord = record
+    planPublication(now: now)
     for slot in neighbours.entries.indices
     where neighbours.entries[slot].isPeer && neighbours.entries[slot].isConnected {
       sendControl(.announce(.init(bundle: record.bundle)), slot: slot, now: now)
@@ -20,11 +22,14 @@ extension MeshNode {
     case .restored: restoreNext()
     case .announced(let peerID):
       if let slot = neighbours.slot(peerID) { neighbours.entries[slot].isVerifyingAnnouncement = false }
-    case .lookup: break
+    case .lookup, .contact: break
     }
     switch result {
     case .record(let record):
       do throws(RecordRefusal) {
+        if case .announced(let peerID) = purpose {
+          return try storeAnnounced(record, by: peerID, now: now)
+        }
         try store(record, now: now)
         if case .lookup(let id, let source) = purpose { lookupFound(id, record, source, now: now) }
       } catch { recordRefused(error, purpose, now) }
@@ -41,7 +46,9 @@ extension MeshNode {
   }
 
   /// Keeps a verified record, and pins the identity of a peer that was added by PeerID alone.
-  private mutating func store(_ record: PeerRecord, now: Instant) throws(RecordRefusal) {
+  mutating func store(
+    _ record: PeerRecord, for guest: RecordCache.Guest? = nil, now: Instant
+  ) throws(RecordRefusal) {
     guard record.keyHash != own.keyHash else { return }
     let peerID = record.peerID
     let slot = neighbours.slot(peerID)
@@ -49,7 +56,9 @@ extension MeshNode {
       emit(.identityConflict(peerID, pinned: pinned, seen: record.keyHash))
       throw .otherOwner
     }
-    let isNew = try records.store(record, keeping: neighbours.peerIDs)
+    // Without their records, the contacts of our table could not be named to others.
+    let isNew = try records.store(
+      record, for: guest, keeping: neighbours.peerIDs.union(table.contacts.map(\.peerID)))
     if let slot {
       if neighbours.entries[slot].keyHash != record.keyHash { endAttempt(slot) }
       let isNews = neighbours.entries[slot].pinned == nil

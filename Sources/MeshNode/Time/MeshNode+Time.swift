@@ -25,6 +25,7 @@ extension MeshNode {
     expirePings(now: now)
     requests.expire(now: now)
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
+    if let due = publication.due, due <= now { beginPublication(now: now) }
   }
 
   /// When ``advance(to:wall:)`` is wanted next. Asked at each turn of the loop; allocates nothing while
@@ -37,6 +38,7 @@ extension MeshNode {
     }
     consider(lookupDeadline)
     consider(table.refreshDeadline)
+    consider(publication.due)
     consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
