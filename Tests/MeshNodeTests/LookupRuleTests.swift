@@ -182,6 +182,15 @@ struct LookupRuleTests {
     net.hosts[0].node.reach(hint, with: .ping(ControlMessage.RequestID(number: 1)), now: net.now)
     #expect(net.hosts[0].node.neighbours.controlCount == NodeLimits.controlSessions)
     #expect(net.drops(0, .tableFull) == 1)
+    // Those of an earlier look-up, quiet by now, don't stop the next; but those that strangers began stay.
+    let later = net.now + .seconds(11)
+    net.hosts[0].node.neighbours.entries[0].inboundPrefix = .v4(0)
+    let stranger = net.hosts[0].node.neighbours.entries[0].peerID
+    net.hosts[0].node.reach(hint, with: .ping(ControlMessage.RequestID(number: 1)), now: later)
+    #expect(net.hosts[0].node.neighbours.controlCount == NodeLimits.controlSessions)
+    #expect(net.hosts[0].node.neighbours.slot(hint.peerID) != nil)
+    #expect(net.hosts[0].node.neighbours.slot(stranger) != nil)
+    #expect(net.drops(0, .tableFull) == 1)
   }
 
   @Test("identity: a hint with another key than the pinned one names no endpoint to try")

@@ -60,6 +60,7 @@ struct PublishingTests {
     var net = try net()
     net.run(.seconds(20))
     #expect(held(net, of: 0, at: 2) != nil && held(net, of: 0, at: 2)?.privatePart == nil)
+    #expect(net.hosts[2].node.counters.privatePartsDropped == 0, "it was not sent one")
     #expect(held(net, of: 0, at: 1)?.privatePart != nil, "a peer")
     guard case .found(let record, .peers, _)? = lookUp(&net, 0, from: 3) else {
       Issue.record("not found")
@@ -82,6 +83,7 @@ struct PublishingTests {
     net.settle(2)
     let kept = held(net, of: 0, at: 2)
     #expect(kept?.body.sequence == SequenceNumber(2) && kept?.privatePart == nil)
+    #expect(net.hosts[2].node.counters.privatePartsDropped == 1)
   }
 
   @Test("a renewed record is searched a place for once, and takes the older one's")
@@ -129,6 +131,22 @@ struct PublishingTests {
     #expect(net.drops(2, .controlMalformed) == 1)
     let one = try announced([{ try $0.record(of: 1, sequence: 9, isPublic: true) }])
     #expect(held(one, of: 1, at: 2)?.body.sequence == SequenceNumber(1))
+  }
+
+  @Test("poison: asked for its own record, a contact can't hand us another's")
+  func foreignContactRecord() throws {
+    for (owner, isTaken) in [(3, false), (0, true)] {
+      var net = try net()
+      net.run(.seconds(30))
+      let slot = try #require(net.hosts[2].node.neighbours.slot(net.peerID(0)))
+      let request = net.hosts[2].node.requests.add(.contactRecord, to: net.peerID(0), now: net.now)
+      let record = try net.record(of: owner, sequence: 5)
+      let message = ControlMessage.record(try #require(request), .init(bundle: record.bundle))
+      net.hosts[2].node.receiveControl(message.encoded, slot: slot, now: net.now)
+      net.settle(2)
+      #expect(net.drops(2, .controlMalformed) == (isTaken ? 0 : 1))
+      #expect((held(net, of: owner, at: 2)?.body.sequence == SequenceNumber(5)) == isTaken)
+    }
   }
 
   @Test("flood: who is no peer has one record checked in fifteen seconds")

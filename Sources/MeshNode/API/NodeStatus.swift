@@ -66,6 +66,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var rekeys: UInt64 = 0
   /// Times that our record went to a node near our PeerID.
   public var recordsPushed: UInt64 = 0
+  /// Private parts that came from no peer, don't admit us, and were not kept.
+  public var privatePartsDropped: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
   /// IP packets of peers, and their bytes without any overhead.

@@ -3,6 +3,12 @@ import MeshCrypto
 public import MeshWire
 
 extension MeshNode {
+  /// A session that a look-up began, and that nobody used for so long, may give way to another's.
+  static let quietTime: Duration = .seconds(10)
+  /// Nodes that must have answered near a place of a stale bucket: as many as its share of the table. Each may
+  /// cost a handshake, each hour, for each bucket.
+  static let refreshResults = 8
+
   /// Asks the cache, then the backbone, then the peers. Ends in `.lookupFinished`.
   public mutating func lookUp(_ target: PeerID, now: Instant) -> LookupID {
     carryWall(to: now)
@@ -74,8 +80,13 @@ extension MeshNode {
     guard let lookup = lookups.active[id], case .backbone = lookup.stage else { return }
     var limits = DisjointLookup.Limits()
     limits.allowsLoopback = configuration.permitsLoopback
-    // A refresh looks for nothing that somebody would hide.
-    limits.paths = lookup.purpose == .refresh ? 1 : configuration.lookupPaths
+    if lookup.purpose == .refresh {
+      // It looks for nothing that somebody would hide, and a few fresh contacts are enough.
+      limits.paths = 1
+      limits.results = Self.refreshResults
+    } else {
+      limits.paths = configuration.lookupPaths
+    }
     let (seeds, companions) = searchStart(for: lookup, limits)
     lookups.active[id]?.stage = .peers(
       DisjointLookup(
@@ -150,7 +161,7 @@ extension MeshNode {
       slot = known
       if neighbours.entries[known].keyHash == nil { neighbours.entries[known].keyHash = hint.keyHash }
     } else {
-      guard neighbours.controlCount < NodeLimits.controlSessions, mayDial(hint.endpoint) else {
+      guard mayDial(hint.endpoint), hasRoomToDial(now: now) else {
         counters.count(.tableFull)
         return lookups.contactFailed(hint.peerID, now: now)
       }
@@ -160,6 +171,21 @@ extension MeshNode {
     if !neighbours.entries[slot].isConnected { neighbours.entries[slot].addCandidate(hint.endpoint, .hint) }
     for message in messages { sendControl(message, slot: slot, now: now) }
     connect(slot, urgent: true, now: now)
+  }
+
+  /// Sessions that look-ups began stay for a while; when all places are taken, the one that has been quiet
+  /// for longest gives way to the next look-up.
+  private mutating func hasRoomToDial(now: Instant) -> Bool {
+    guard neighbours.controlCount >= NodeLimits.controlSessions else { return true }
+    let quiet = neighbours.entries.indices.filter {
+      let neighbour = neighbours.entries[$0]
+      return !neighbour.isPeer && neighbour.inboundPrefix == nil && neighbour.attempt == nil
+        && neighbour.lastUsed + Self.quietTime <= now
+    }
+    let quietest = quiet.min { neighbours.entries[$0].lastUsed < neighbours.entries[$1].lastUsed }
+    guard let quietest else { return false }
+    forget(quietest)
+    return true
   }
 
   mutating func takeFetched(_ record: ControlMessage.UnparsedRecord, for id: LookupID) {

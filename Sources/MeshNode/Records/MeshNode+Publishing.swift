@@ -106,7 +106,9 @@ extension MeshNode {
   mutating func storeAnnounced(_ record: PeerRecord, by peerID: PeerID, now: Instant) throws(RecordRefusal) {
     guard let slot = neighbours.slot(peerID) else { return counters.count(.noSession) }
     if neighbours.entries[slot].isPeer { return try store(record, now: now) }
-    let kept = record.admits(own.keyHash) ? record : record.withoutPrivatePart
+    let admitsUs = record.admits(own.keyHash)
+    if !admitsUs { counters.privatePartsDropped += 1 }
+    let kept = admitsUs ? record : record.withoutPrivatePart
     let guest = guest(slot)
     guard records.hasRoom(for: peerID, guest) else { return counters.count(.tableFull) }
     try store(kept, for: guest, now: now)
