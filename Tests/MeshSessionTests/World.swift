@@ -48,6 +48,8 @@ final class Node {
   var confirmations = 0
   var retired: [UInt32] = []
   var peerEndpoint: Endpoint?
+  var challengesWanted = 0
+  var moves: [Endpoint] = []
   /// Lets a test change what a job yields.
   var tamper: (CryptoJob, CryptoResult) -> CryptoResult = { $1 }
   /// Takes the place of asymmetric cryptography.
@@ -124,14 +126,15 @@ final class Node {
       if !table.receiveEarly(datagram.span, from: source) { transportDrops.append(.unknownIndex) }
       return
     }
-    open(datagram, position, now)
+    open(datagram, position, from: source, now)
   }
 
-  func open(_ datagram: [UInt8], _ position: Int, _ now: Instant) {
+  func open(_ datagram: [UInt8], _ position: Int, from source: Endpoint? = nil, _ now: Instant) {
     var datagram = datagram
     var actions: [SessionAction] = []
     var span = datagram.mutableSpan
-    let outcome = sessions[position].open(&span, now: now, into: &actions)
+    let arrival = source.flatMap { from in peerEndpoint.map { Arrival(from: from, endpoint: $0) } }
+    let outcome = sessions[position].open(&span, arrival: arrival, now: now, into: &actions)
     switch outcome {
     case .packet(let range): packets.append(Array(datagram[range]))
     case .assembled(let packet): packets.append(packet)
@@ -244,6 +247,17 @@ final class Node {
       case .confirmed:
         confirmations += 1
         initiator?.confirmed()
+      case .sendElsewhere(let datagram, let endpoint): outbox.append((datagram, endpoint))
+      case .wantsChallenge(let endpoint, let received):
+        challengesWanted += 1
+        var more: [SessionAction] = []
+        sessions[position].challenge(
+          endpoint, bytes: [UInt8](repeating: UInt8(challengesWanted), count: 8), received: received, now: now,
+          into: &more)
+        handle(more, position, now)
+      case .moved(let endpoint):
+        peerEndpoint = endpoint
+        moves.append(endpoint)
       case .wantsHandshake(let reason): wishes.append(reason)
       case .indexRetired(let index): retired.append(index)
       case .indexAdded, .expired, .pathPayload: break

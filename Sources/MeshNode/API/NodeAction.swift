@@ -60,6 +60,8 @@ public enum DropReason: String, Sendable, Hashable, CaseIterable {
   case controlMalformed = "control_malformed"
   case controlOverBudget = "control_over_budget"
   case introductionNotFromPeer = "introduction_not_from_peer"
+  /// A path challenge that was due, but too soon after another or not paid for by what came.
+  case challengeHeld = "challenge_held"
   case actionsFull = "actions_full"
   case tableFull = "table_full"
 }

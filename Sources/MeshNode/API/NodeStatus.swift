@@ -68,6 +68,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var recordsPushed: UInt64 = 0
   /// Private parts that came from no peer, don't admit us, and were not kept.
   public var privatePartsDropped: UInt64 = 0
+  /// Sessions whose peer answered a path challenge somewhere else.
+  public var peersMoved: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
   /// IP packets of peers, and their bytes without any overhead.

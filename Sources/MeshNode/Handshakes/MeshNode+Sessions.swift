@@ -67,7 +67,7 @@ extension MeshNode {
   }
 
   /// A node that has just authenticated goes into the routing table.
-  private mutating func meet(_ keyHash: KeyHash, _ endpoint: Endpoint, now: Instant) {
+  mutating func meet(_ keyHash: KeyHash, _ endpoint: Endpoint, now: Instant) {
     let sequence = records.record(keyHash.peerID)?.body.sequence.value ?? 0
     let contact = Contact(keyHash: keyHash, endpoint: endpoint, sequence: sequence, lastSeen: now)
     let outcome = table.insert(contact, now: now)
@@ -123,6 +123,12 @@ extension MeshNode {
     case .send(let datagram), .sendProbe(let datagram):
       neighbours.entries[slot].bytesOut += UInt64(datagram.count)
       emit(.send(datagram, to: live.endpoint))
+    case .sendElsewhere(let datagram, let endpoint):
+      neighbours.entries[slot].bytesOut += UInt64(datagram.count)
+      emit(.send(datagram, to: endpoint))
+    case .wantsChallenge(let endpoint, let received):
+      challenge(slot, current: current, at: endpoint, received: received, now: now)
+    case .moved(let endpoint): if current { moved(slot, to: endpoint, now: now) }
     case .compute(let job):
       compute(job, for: .session(neighbours.entries[slot].peerID, serial: live.serial))
     case .indexAdded(let index):

@@ -101,7 +101,7 @@ struct LiveSession {
 struct Attempt {
   var initiator: Initiator
   /// Until an answer comes, M1 goes to a window of these.
-  let targets: [Candidate]
+  private(set) var targets: [Candidate]
   /// The one that answered first; only it is listened to from then on.
   var answered: Candidate?
   let startedAt: Instant
@@ -112,6 +112,13 @@ struct Attempt {
 
   /// Times that M1 has been sent.
   var rounds = 0
+
+  /// It is known to be at `endpoint` now: M1 goes there first, if nobody has answered yet.
+  mutating func aim(at endpoint: Endpoint) {
+    guard answered == nil else { return }
+    targets.removeAll { $0.endpoint == endpoint }
+    targets.insert(Candidate(endpoint: endpoint, origin: .moved), at: 0)
+  }
 
   /// How many endpoints get the same M1; the next time, it is the turn of the next ones.
   static let width = 4
@@ -135,6 +142,7 @@ struct Candidate: Hashable {
     case record = "an endpoint of its record answered"
     case hint = "an endpoint that another node named answered"
     case inbound = "it reached us from there"
+    case moved = "it moved there, and answered a challenge"
   }
   let endpoint: Endpoint
   let origin: Origin

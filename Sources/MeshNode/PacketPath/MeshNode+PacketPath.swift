@@ -36,8 +36,9 @@ extension MeshNode {
     let inCurrent = neighbours.entriesInPlace[slot].current?.session.receives(index) ?? false
     let outcome: OpenOutcome
     if inCurrent {
+      let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
       outcome = neighbours.entriesInPlace[slot].current!.session.open(
-        &datagram, now: now, into: &sessionActions)
+        &datagram, arrival: Arrival(from: source, endpoint: endpoint), now: now, into: &sessionActions)
     } else if neighbours.entriesInPlace[slot].previous != nil {
       outcome = neighbours.entriesInPlace[slot].previous!.session.open(
         &datagram, now: now, into: &sessionActions)
@@ -178,7 +179,8 @@ extension DropReason {
       case .replayed: .replayed
       case .expired: .tooOld
       case .badPiece, .piecesFull, .piecesExpired: .piecesDropped
-      case .rekeyRefused, .probeRefused: .controlMalformed
+      case .rekeyRefused, .probeRefused, .challengeRefused: .controlMalformed
+      case .challengeTooSoon, .challengeWithheld: .challengeHeld
       }
   }
 

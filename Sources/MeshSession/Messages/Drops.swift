@@ -72,6 +72,12 @@ public enum TransportDrop: UInt8, CaseIterable, Sendable {
   case rekeyRefused
   /// A path probe whose size isn't its own, or an answer to none.
   case probeRefused
+  /// A path challenge of a wrong size, or an answer that is none: wrong bytes, or from another address.
+  case challengeRefused
+  /// A packet from yet another address within a second of the last one that led to a challenge.
+  case challengeTooSoon
+  /// A challenge held back by the 3× rule.
+  case challengeWithheld
 }
 
 /// Why nothing was sealed. Each has a counter.

@@ -120,6 +120,8 @@ enum Limits {
   static let probePause = Duration.seconds(600)
   static let probePauseAfterLoss = Duration.seconds(60)
   static let probeConfirmation = Duration.seconds(15)
+  static let challengeInterval = Duration.seconds(1)
+  static let challengeTries = 3
 
   // Implementation
 

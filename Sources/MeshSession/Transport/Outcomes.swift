@@ -1,4 +1,5 @@
 public import MeshCrypto
+public import MeshWire
 
 /// What became of a packet given to ``Session/seal(_:into:now:)``.
 public enum SealOutcome: Equatable, Sendable {
@@ -29,6 +30,13 @@ public enum SessionAction {
   case send([UInt8])
   /// A path probe: send unfragmented (DF); losing it is no failure.
   case sendProbe([UInt8])
+  /// Not to where the session's packets go: a path challenge, or the answer to one.
+  case sendElsewhere([UInt8], to: Endpoint)
+  /// The peer's newest packet, of so many bytes, came from there: call
+  /// ``Session/challenge(_:bytes:received:now:into:)``, unless nothing is ever to be sent there.
+  case wantsChallenge(Endpoint, received: Int)
+  /// The peer has shown that it is there: packets go there from here on.
+  case moved(Endpoint)
   case compute(CryptoJob)
   /// Route packets with this receiver index to this session too.
   case indexAdded(UInt32)

@@ -14,6 +14,9 @@ struct ReplayWindow {
     return ring[Self.block(counter)] & Self.bit(counter) == 0
   }
 
+  /// Whether no higher counter has come.
+  func isNewest(_ counter: UInt64) -> Bool { counter >= next }
+
   /// Takes note of a counter whose packet was authentic.
   mutating func mark(_ counter: UInt64) {
     if counter >= next {

@@ -3,9 +3,13 @@ public import MeshWire
 
 extension Session {
   /// Opens a transport packet in place. What else it leads to (answers, jobs) is appended to `actions`; for
-  /// an IP packet that is nothing, but for the first packet and the first under new keys.
+  /// an IP packet that is nothing, but for the first packet, the first under new keys, and those from a new
+  /// address.
+  ///
+  /// - Parameter arrival: where the datagram came from; without it, where the peer is never changes.
   public mutating func open(
-    _ datagram: inout MutableSpan<UInt8>, now: Instant, into actions: inout [SessionAction]
+    _ datagram: inout MutableSpan<UInt8>, arrival: Arrival? = nil, now: Instant,
+    into actions: inout [SessionAction]
   ) -> OpenOutcome {
     guard datagram.count >= Layout.emptySize, Layout.isTransport(datagram[0]),
       datagram[1] | datagram[2] | datagram[3] == 0
@@ -22,8 +26,12 @@ extension Session {
     }
     guard epochs[position].window.admits(counter) else { return drop(.replayed) }
     guard epochs[position].open(&datagram, counter: counter) else { return drop(.unauthenticated) }
+    let isNewest = epochs[position].window.isNewest(counter) && !hasProvenKeys(after: position)
     epochs[position].window.mark(counter)
     heard(position, now, &actions)
+    if let arrival, arrival.isElsewhere || roaming.candidate != nil {
+      arrived(arrival, size: datagram.count, isNewest: isNewest, now, &actions)
+    }
     let end = datagram.count - Layout.tagSize
     guard end > Layout.transportHeaderSize else { return .keepalive }
     if owesAnswerSince == nil { owesAnswerSince = now }
@@ -32,7 +40,7 @@ extension Session {
     case .packet:
       return body.isEmpty ? drop(.malformed) : .packet(body)
     case .control:
-      return control(bytes(datagram, body), datagramSize: datagram.count, now, &actions)
+      return control(bytes(datagram, body), datagramSize: datagram.count, arrival, now, &actions)
     case .packetPiece:
       switch piece(bytes(datagram, body), isControl: false, receiveIndex, now) {
       case .complete(let packet): return .assembled(packet)
@@ -41,7 +49,7 @@ extension Session {
       }
     case .controlPiece:
       switch piece(bytes(datagram, body), isControl: true, receiveIndex, now) {
-      case .complete(let message): return control(message, datagramSize: 0, now, &actions)
+      case .complete(let message): return control(message, datagramSize: 0, arrival, now, &actions)
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
@@ -61,6 +69,12 @@ extension Session {
     guard !epochs[position].isProven else { return }
     epochs[position].isProven = true
     if position > sending { useNewKeys(position, now, &actions) }
+  }
+
+  /// Whether the peer has sent under keys that are newer than those at `position`.
+  private func hasProvenKeys(after position: Int) -> Bool {
+    for later in epochs.indices where later > position && epochs[later].isProven { return true }
+    return false
   }
 
   private func bytes(_ datagram: borrowing MutableSpan<UInt8>, _ range: Range<Int>) -> [UInt8] {
@@ -84,7 +98,8 @@ extension Session {
 
   /// A whole control message: ours to handle, or the node's.
   private mutating func control(
-    _ message: [UInt8], datagramSize: Int, _ now: Instant, _ actions: inout [SessionAction]
+    _ message: [UInt8], datagramSize: Int, _ arrival: Arrival?, _ now: Instant,
+    _ actions: inout [SessionAction]
   ) -> OpenOutcome {
     let refusal: TransportDrop?
     switch message.first {
@@ -93,6 +108,8 @@ extension Session {
     case RekeyMessage.answer: refusal = receiveRekeyAnswer(message, &actions)
     case PathProbe.request: refusal = receiveProbe(message, datagramSize, now, &actions)
     case PathProbe.answer: refusal = receiveProbeAnswer(message, now, &actions)
+    case Roaming.challenge: refusal = receiveChallenge(message, arrival, now, &actions)
+    case Roaming.answer: refusal = receiveChallengeAnswer(message, arrival, now, &actions)
     default: return .control(message)
     }
     return refusal.map { drop($0) } ?? .handled

@@ -13,6 +13,7 @@ extension Session {
     case repeatedRequest
     case confirmation
     case probe
+    case challenge
     case owedAnswer
     case keepalive
   }
@@ -49,6 +50,7 @@ extension Session {
     case .repeatedRequest: return rekey.nextRequest
     case .confirmation: return rekey.nextConfirmation
     case .probe: return probe.next
+    case .challenge: return roaming.deadline
     case .owedAnswer: return owesAnswerSince.map { $0 + Limits.passiveKeepalive }
     case .keepalive: return lastSent + Limits.keepalive
     case .oldKeys, .pieces: return nil
@@ -91,6 +93,7 @@ extension Session {
     case .confirmation:
       if epochs[sending].isProven { rekey.nextConfirmation = nil } else { confirmNewKeys(now, &actions) }
     case .probe: fireProbe(now, &actions)
+    case .challenge: fireChallenge(now, &actions)
     case .owedAnswer, .keepalive: confirm(now: now, into: &actions)
     }
   }
@@ -118,6 +121,7 @@ extension Session {
   public mutating func supersede(now: Instant) {
     guard !isSuperseded else { return }
     isSuperseded = true
+    roaming.stop()
     for position in epochs.indices {
       epochs[position].receivesUntil = min(epochs[position].receivesUntil, now + Limits.oldKeyLife)
     }

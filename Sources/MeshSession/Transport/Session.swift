@@ -1,8 +1,8 @@
 public import MeshCrypto
 public import MeshWire
 
-/// An established session: keys, replay windows, pieces, rekeying, path probes and keepalives (SMH1.md §8,
-/// §9).
+/// An established session: keys, replay windows, pieces, rekeying, path probes, roaming and keepalives
+/// (SMH1.md §8, §9).
 ///
 /// A value that one thread owns. Mutate it where it is stored: a copy would copy its windows.
 /// ``seal(_:into:now:)`` and ``open(_:now:into:)`` allocate nothing for a packet that travels whole.
@@ -31,6 +31,7 @@ public struct Session {
   var pieces = PieceTable()
   var rekey = Rekey()
   var probe = PathProbe()
+  var roaming = Roaming()
   var isSuperseded = false
   var isExpired = false
   /// Since when we wait for anything to come back; nil when nothing is due.
@@ -187,7 +188,7 @@ public struct Session {
     return epochs[sending].messageID
   }
 
-  private func maySend(_ now: Instant) -> Bool { !isSuperseded && epochs[sending].maySend(now: now) }
+  func maySend(_ now: Instant) -> Bool { !isSuperseded && epochs[sending].maySend(now: now) }
 
   mutating func sent(_ now: Instant, isEmpty: Bool) {
     lastSent = now

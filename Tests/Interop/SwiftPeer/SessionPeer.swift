@@ -9,7 +9,7 @@ import MeshWire
 struct SessionPeer: Driven {
   private struct Live {
     var session: Session
-    let endpoint: Endpoint
+    var endpoint: Endpoint
     /// The attempt that it came from, when we began it.
     let attempt: UInt64?
   }
@@ -130,18 +130,19 @@ struct SessionPeer: Driven {
     guard datagram.count >= Layout.transportHeaderSize else { return }
     let index = datagram[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     if let id = routes[index] {
-      open(datagram, on: id, now: now)
+      open(datagram, on: id, from: source, now: now)
     } else if !table.receiveEarly(datagram.span, from: source) {
       StandardStreams.print("dropped", "transport", "unknownIndex")
     }
   }
 
-  private mutating func open(_ datagram: [UInt8], on id: Int, now: Instant) {
-    guard let peer = sessions[id]?.session.peer else { return }
+  private mutating func open(_ datagram: [UInt8], on id: Int, from source: Endpoint, now: Instant) {
+    guard let peer = sessions[id]?.session.peer, let endpoint = sessions[id]?.endpoint else { return }
     var bytes = datagram
     var actions: [SessionAction] = []
     var span = bytes.mutableSpan
-    let outcome = sessions[id]?.session.open(&span, now: now, into: &actions)
+    let outcome = sessions[id]?.session.open(
+      &span, arrival: Arrival(from: source, endpoint: endpoint), now: now, into: &actions)
     perform(actions, of: id, now: now)
     switch outcome {
     case .packet(let range): StandardStreams.print("packet", peer.description, Array(bytes[range]).hex)
@@ -212,7 +213,7 @@ struct SessionPeer: Driven {
       case .established(let session, let key, let endpoint, let early):
         knownKeys[key.keyHash] = key
         let id = hold(session, at: endpoint, attempt: nil)
-        for datagram in early { open(datagram, on: id, now: now) }
+        for datagram in early { open(datagram, on: id, from: endpoint, now: now) }
       case .confirmAgain(let index, _):
         guard let id = routes[index] else { continue }
         var more: [SessionAction] = []
@@ -239,6 +240,15 @@ struct SessionPeer: Driven {
     for action in actions {
       switch action {
       case .send(let datagram), .sendProbe(let datagram): socket.send(datagram, to: endpoint)
+      case .sendElsewhere(let datagram, let elsewhere): socket.send(datagram, to: elsewhere)
+      case .wantsChallenge(let elsewhere, let received):
+        var more: [SessionAction] = []
+        sessions[id]?.session.challenge(
+          elsewhere, bytes: InteropPeer.random(8), received: received, now: now, into: &more)
+        perform(more, of: id, now: now)
+      case .moved(let elsewhere):
+        sessions[id]?.endpoint = elsewhere
+        StandardStreams.print("moved", peer.description, "\(elsewhere)")
       case .compute(let job):
         var more: [SessionAction] = []
         sessions[id]?.session.computed(
