@@ -9,12 +9,27 @@ struct SmallInternet {
   struct Host {
     let identity: IdentityKey
     var node: MeshNode
-    let endpoint: Endpoint
+    private(set) var endpoint: Endpoint
+    /// Where it was, and what still leads to it.
+    private(set) var oldEndpoint: Endpoint?
     /// How far its wall clock is ahead.
     var clockError: Duration = .zero
     var events: [NodeEvent] = []
     var delivered: [[UInt8]] = []
     var received: [[UInt8]] = []
+
+    init(identity: IdentityKey, node: MeshNode, endpoint: Endpoint, clockError: Duration) {
+      self.identity = identity
+      self.node = node
+      self.endpoint = endpoint
+      self.clockError = clockError
+    }
+
+    /// Its datagrams come from there now, and those to its old address are lost unless that is kept.
+    mutating func moved(to endpoint: Endpoint, keepingOld: Bool = false) {
+      oldEndpoint = keepingOld ? self.endpoint : nil
+      self.endpoint = endpoint
+    }
   }
 
   enum Backbone {
@@ -210,7 +225,9 @@ struct SmallInternet {
     let arrived = flying.filter { $0.at <= now }
     flying.removeAll { $0.at <= now }
     for datagram in arrived {
-      if let host = hosts.firstIndex(where: { $0.endpoint == datagram.to }) {
+      if let host = hosts.firstIndex(where: {
+        $0.endpoint == datagram.to || $0.oldEndpoint == datagram.to
+      }) {
         hand(datagram.datagram, to: host, from: datagram.from)
       }
     }

@@ -1,0 +1,149 @@
+import MeshCrypto
+import MeshWire
+import Testing
+
+@testable import MeshNode
+@testable import MeshSession
+
+/// Nodes whose addresses change (SMH1.md §9). Host 0 moves, host 1 stays.
+@Suite("Roaming nodes")
+struct RoamingNodeTests {
+  private static let elsewhere = Endpoint(.v4(0xcb00_7101), port: 9_000)
+
+  private func connected() throws -> SmallInternet {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.pair(0, 1)
+    net.run(.seconds(20))
+    return net
+  }
+
+  private func datagram(_ net: SmallInternet, from: Int, to: Int, size: Int = 20) -> [UInt8] {
+    Packet.udp(
+      from: Packet.address(net.peerID(from)), to: Packet.address(net.peerID(to)), size: size)
+  }
+
+  private func moves(_ net: SmallInternet, seenBy host: Int) -> [Endpoint] {
+    net.hosts[host].events.compactMap { if case .peerMoved(_, let endpoint) = $0 { endpoint } else { nil } }
+  }
+
+  @Test("a node that sends from a new address keeps its session: the peer's packets reach it there")
+  func follows() throws {
+    var net = try connected()
+    let handshakes = net.hosts[1].node.status(now: net.now).counters.handshakesCompleted
+    net.hosts[0].moved(to: Self.elsewhere)
+    net.transmit(datagram(net, from: 0, to: 1), from: 0)
+    net.run(.milliseconds(10))
+    #expect(moves(net, seenBy: 1) == [Self.elsewhere])
+    net.transmit(datagram(net, from: 1, to: 0), from: 1)
+    net.run(.milliseconds(10))
+    #expect(net.hosts[0].delivered.count == 1 && net.hosts[1].delivered.count == 1)
+    let path = net.state(of: 0, at: 1)?.path
+    #expect(path?.endpoint == Self.elsewhere)
+    #expect(path?.reason == "it moved there, and answered a challenge")
+    let status = net.hosts[1].node.status(now: net.now).counters
+    #expect(status.handshakesCompleted == handshakes && status.peersMoved == 1)
+    let slot = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    let first = net.hosts[1].node.neighbours.entries[slot].candidates.first
+    #expect(first == Candidate(endpoint: Self.elsewhere, origin: .lastUsed))
+  }
+
+  @Test("when both are quiet, the mover's keepalive tells: within 25 s the peer knows")
+  func quiet() throws {
+    var net = try connected()
+    net.hosts[0].moved(to: Self.elsewhere)
+    net.run(.seconds(25) + .milliseconds(10))
+    #expect(moves(net, seenBy: 1) == [Self.elsewhere])
+    net.transmit(datagram(net, from: 1, to: 0), from: 1)
+    net.run(.milliseconds(10))
+    #expect(net.hosts[0].delivered.count == 1)
+  }
+
+  @Test("both move at once, and one of them sends: a handshake to where neither is would fail")
+  func bothMove() throws {
+    var net = try connected()
+    // Host 1's old address still leads to it, as a NAT's mapping would: else nothing could.
+    net.hosts[0].moved(to: Self.elsewhere)
+    let third = Endpoint(.v4(0xcb00_7102), port: 9_001)
+    net.hosts[1].moved(to: third, keepingOld: true)
+    net.transmit(datagram(net, from: 0, to: 1), from: 0)
+    net.run(.seconds(3))
+    #expect(moves(net, seenBy: 1) == [Self.elsewhere] && moves(net, seenBy: 0) == [third])
+    net.transmit(datagram(net, from: 1, to: 0), from: 1)
+    net.transmit(datagram(net, from: 0, to: 1), from: 0)
+    net.run(.milliseconds(10))
+    #expect(net.hosts[0].delivered.count == 1 && net.hosts[1].delivered.count == 2)
+  }
+
+  @Test(
+    "a copy of a packet from a forged source, before or after it, doesn't move the session",
+    arguments: [true, false])
+  func forgedSource(isFirst: Bool) throws {
+    var net = try connected()
+    var sent: [[UInt8]] = []
+    net.wire = { datagram, from, to in
+      sent.append(datagram)
+      return [datagram]
+    }
+    let home = net.hosts[0].endpoint
+    net.transmit(datagram(net, from: 0, to: 1), from: 0)
+    let copy = try #require(sent.last)
+    var asked = 0
+    net.wire = { datagram, from, to in
+      if to == Self.elsewhere { asked += datagram.count }
+      return [datagram]
+    }
+    if isFirst { net.hand(copy, to: 1, from: Self.elsewhere) }
+    net.run(.milliseconds(10))
+    if !isFirst { net.hand(copy, to: 1, from: Self.elsewhere) }
+    net.run(.seconds(60))
+    #expect(moves(net, seenBy: 1).isEmpty && net.state(of: 0, at: 1)?.path?.endpoint == home)
+    #expect(isFirst ? (42...3 * copy.count).contains(asked) : asked == 0, "\(asked) for \(copy.count)")
+  }
+
+  @Test("nothing is sent to an address that may not be dialled, whatever comes from there")
+  func undialable() throws {
+    var net = try connected()
+    var sent: [Endpoint] = []
+    net.wire = { _, _, to in
+      sent.append(to)
+      return []
+    }
+    for source in [Endpoint(.v4(0xe000_0001), port: 9), Endpoint(.v4(0x7f00_0001), port: 9)] {
+      net.transmit(datagram(net, from: 0, to: 1), from: 0)
+      guard let slot = net.hosts[1].node.neighbours.slot(net.peerID(0)) else { return }
+      let before = net.drops(1, .challengeHeld)
+      net.hosts[1].node.challenge(slot, current: true, at: source, received: 100, now: net.now)
+      net.settle(1)
+      #expect(!sent.contains(source) && net.drops(1, .challengeHeld) == before + 1)
+    }
+  }
+
+  @Test("no two challenges carry the same bytes")
+  func unpredictable() throws {
+    var net = try connected()
+    let slot = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    var seen: Set<[UInt8]> = []
+    for _ in 0..<50 {
+      net.hosts[1].node.challenge(slot, current: true, at: Self.elsewhere, received: 100, now: net.now)
+      let candidate = net.hosts[1].node.neighbours.entries[slot].current?.session.roaming.candidate
+      seen.insert(try #require(candidate).bytes)
+    }
+    #expect(seen.count == 50 && seen.allSatisfy { $0.count == 8 })
+  }
+
+  @Test("a handshake that was begun because the old address fell silent goes to the new one")
+  func aims() throws {
+    var net = try connected()
+    net.hosts[0].moved(to: Self.elsewhere)
+    let slot = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    net.hosts[1].node.beginAttempt(slot, urgent: true, hasLookedUp: true, now: net.now)
+    net.settle(1)
+    net.run(.milliseconds(10))
+    #expect(net.hosts[1].node.neighbours.entries[slot].attempt != nil, "nobody answers at the old address")
+    net.transmit(datagram(net, from: 0, to: 1), from: 0)
+    net.run(.seconds(3))
+    #expect(net.hosts[1].node.neighbours.entries[slot].attempt == nil)
+    #expect(net.state(of: 0, at: 1)?.path?.endpoint == Self.elsewhere)
+  }
+}
