@@ -252,8 +252,8 @@ final class Node {
         challengesWanted += 1
         var more: [SessionAction] = []
         sessions[position].challenge(
-          endpoint, bytes: [UInt8](repeating: UInt8(challengesWanted), count: 8), received: received, now: now,
-          into: &more)
+          endpoint, bytes: [UInt8](repeating: UInt8(challengesWanted), count: 8), received: received,
+          now: now, into: &more)
         handle(more, position, now)
       case .moved(let endpoint):
         peerEndpoint = endpoint

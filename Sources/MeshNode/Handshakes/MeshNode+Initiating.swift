@@ -156,6 +156,7 @@ extension MeshNode {
       // A session of another handshake goes on, if the peer is heard in it. One that this attempt began and
       // that was never confirmed does not, and neither does one that fell silent before: the peer may be
       // somewhere else, and is looked for only when there is no session.
+      if neighbours.entries[slot].previous?.serial == attempt.serial { endPrevious(slot) }
       let isOfThis = current.serial == attempt.serial
       guard isOfThis || current.session.lastHeard < attempt.startedAt else { return }
       endCurrent(

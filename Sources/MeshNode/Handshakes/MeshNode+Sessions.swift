@@ -4,9 +4,6 @@ import MeshSession
 import MeshWire
 
 extension MeshNode {
-  /// Two handshakes that end this close to one another were begun by both sides at once (SMH1.md §11).
-  static let simultaneousOpen: Duration = .seconds(10)
-
   /// Puts a new session into use.
   mutating func install(
     _ session: Session, slot: Int, endpoint: Endpoint, origin: Candidate.Origin, startedAt: Instant,
@@ -17,15 +14,20 @@ extension MeshNode {
     nextSerial += 1
     if var existing = neighbours.entries[slot].current {
       neighbours.entries[slot].current = nil
-      let simultaneous =
-        existing.session.role != session.role && now - existing.since < Self.simultaneousOpen
-      if simultaneous, existing.session.handshakeHash.lexicographicallyPrecedes(session.handshakeHash) {
-        var loser = live
-        loser.session.supersede(now: now)
+      let wasUnderWay =
+        existing.session.role == .responder && session.role == .initiator && startedAt <= existing.since
+      if wasUnderWay {
+        // It has the lower hash, or it would have been ended; it waits for the peer as below.
         neighbours.entries[slot].current = existing
-        setPrevious(loser, slot)
+        setPrevious(live, slot)
+      } else if existing.session.stays(beside: session) {
+        // The peer may never get our M3: what goes out meanwhile goes in the session that it has for certain.
+        neighbours.entries[slot].current = live
+        setPrevious(existing, slot)
       } else {
-        existing.session.supersede(now: now)
+        existing.session.supersede(by: session, now: now)
+        // Its M3 needs no resending: the peer has sent M3 for the one that stays.
+        if neighbours.entries[slot].attempt?.serial == existing.serial { endAttempt(slot) }
         setPrevious(existing, slot)
         neighbours.entries[slot].current = live
       }
@@ -33,12 +35,41 @@ extension MeshNode {
       neighbours.entries[slot].current = live
     }
     for index in session.receiveIndexes { neighbours.route(index, to: slot) }
+    if session.role == .responder { endLosingAttempt(slot, session) }
     notePathSizes()
     connected(slot, endpoint: endpoint, took: now - startedAt, now: now)
   }
 
+  /// Our own handshake that would end with a higher hash than a session which the peer began: its M3 must not
+  /// go out any more. The peer couldn't tell it from one that we begin after this session.
+  private mutating func endLosingAttempt(_ slot: Int, _ session: Session) {
+    guard let attempt = neighbours.entries[slot].attempt, attempt.serial == nil else { return }
+    if let hash = attempt.initiator.handshakeHash, hash.lexicographicallyPrecedes(session.handshakeHash) {
+      return
+    }
+    endAttempt(slot)
+  }
+
+  /// The peer has our M3 too, so the session with the lower hash takes the place of the other one.
+  private mutating func promotePrevious(_ slot: Int, now: Instant) {
+    guard let winner = neighbours.entries[slot].previous, !winner.session.isOver,
+      var loser = neighbours.entries[slot].current
+    else { return }
+    neighbours.entries[slot].previous = nil
+    neighbours.entries[slot].current = nil
+    loser.session.supersede(by: winner.session, now: now)
+    neighbours.entries[slot].current = winner
+    neighbours.entries[slot].previous = loser
+    notePathSizes()
+  }
+
   private mutating func setPrevious(_ live: LiveSession, _ slot: Int) {
     for index in neighbours.entries[slot].previous?.session.receiveIndexes ?? [] { neighbours.unroute(index) }
+    if let serial = neighbours.entries[slot].previous?.serial,
+      neighbours.entries[slot].attempt?.serial == serial
+    {
+      endAttempt(slot)
+    }
     neighbours.entries[slot].previous = live
   }
 
@@ -95,13 +126,15 @@ extension MeshNode {
   /// Carries out what a session asked for. `current` says which of the two of this neighbour.
   mutating func performSessionActions(_ slot: Int, current: Bool, _ now: Instant) {
     let peerID = neighbours.entries[slot].peerID
+    let serial = (current ? neighbours.entries[slot].current : neighbours.entries[slot].previous)?.serial
     while !sessionActions.isEmpty {
       let pending = sessionActions
       sessionActions.removeAll(keepingCapacity: true)
       for action in pending {
-        guard let slot = neighbours.slot(peerID),
-          let path = path(slot, current: current)
-        else { return }
+        guard let slot = neighbours.slot(peerID) else { return }
+        // One of the actions may be that it becomes the current one.
+        let current = neighbours.entries[slot].current?.serial == serial
+        guard let path = path(slot, current: current), path.serial == serial else { return }
         perform(action, of: path, slot: slot, current: current, now)
       }
     }
@@ -135,7 +168,9 @@ extension MeshNode {
       counters.rekeys += 1
       neighbours.route(index, to: slot)
     case .indexRetired(let index): neighbours.unroute(index)
-    case .confirmed: confirmed(slot, live.serial)
+    case .confirmed:
+      if !current { promotePrevious(slot, now: now) }
+      confirmed(slot, live.serial)
     case .wantsHandshake(let reason):
       if current {
         if reason == .silence {
@@ -186,7 +221,7 @@ extension MeshNode {
     if neighbours.entries[slot].isPeer { emit(.peerLost(neighbours.entries[slot].peerID, reason: reason)) }
   }
 
-  private mutating func endPrevious(_ slot: Int) {
+  mutating func endPrevious(_ slot: Int) {
     for index in neighbours.entries[slot].previous?.session.receiveIndexes ?? [] { neighbours.unroute(index) }
     neighbours.entries[slot].previous = nil
   }

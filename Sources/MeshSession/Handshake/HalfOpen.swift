@@ -10,6 +10,8 @@ struct HalfOpen {
   }
 
   let origin: Origin
+  /// When the first fragment of M1 came.
+  let begun: Instant
   var budget = AmplificationBudget()
   var m1: Reassembly
   var receiverIndex: UInt32 = 0
@@ -53,6 +55,7 @@ struct HalfOpen {
 
   init(_ origin: Origin, fragments: Int, jitterSeed: UInt64, now: Instant) {
     self.origin = origin
+    begun = now
     m1 = Reassembly(count: fragments)
     backoff = Backoff(seed: jitterSeed)
     expires = now + Limits.unvalidatedLife

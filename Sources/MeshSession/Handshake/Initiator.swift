@@ -25,6 +25,9 @@ public struct Initiator {
   /// on.
   public var hasHeardResponder: Bool { provedKey != nil || m2.isProven }
 
+  /// SHA-512 of the M1 body, as ``Session/handshakeHash``; `nil` before it is made.
+  public var handshakeHash: [UInt8]? { m1.isEmpty ? nil : Primitives.sha512(m1) }
+
   var phase = Phase.idle
   var backoff: Backoff
   var givesUp: Instant

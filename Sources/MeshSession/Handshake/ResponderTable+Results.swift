@@ -81,7 +81,7 @@ extension ResponderTable {
     var session = Session(
       peer: key.keyHash, role: .responder, handshakeHash: Primitives.sha512(halfOpen.m1Body),
       suite: sent.suite, root: sent.schedule.root(th5), receiveIndex: halfOpen.receiverIndex,
-      peerIndex: sent.peerIndex, now: now)
+      peerIndex: sent.peerIndex, begun: halfOpen.begun, now: now)
     var first: [SessionAction] = []
     session.confirm(now: now, into: &first)
     for case .send(let datagram) in first { actions.append(.send(datagram, to: halfOpen.origin.source)) }

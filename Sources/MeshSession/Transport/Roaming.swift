@@ -13,8 +13,8 @@ public struct Arrival {
   var isElsewhere: Bool { source != endpoint }
 }
 
-/// Whether the peer is where its packets seem to come from (SMH1.md §9): at most one challenge at a time, and
-/// never more bytes to an address than three times what came from it.
+/// Whether the peer is where its packets seem to come from (SMH1.md §9): at most one challenge at a time,
+/// and never more bytes to an address than three times what came from it.
 struct Roaming {
   static let challenge: UInt8 = 0x32
   static let answer: UInt8 = 0x33

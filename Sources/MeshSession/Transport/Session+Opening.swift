@@ -60,6 +60,7 @@ extension Session {
   /// Something authentic came under the keys at `position`.
   private mutating func heard(_ position: Int, _ now: Instant, _ actions: inout [SessionAction]) {
     lastReceived = now
+    if confirmedAt == nil { confirmedAt = now }
     unansweredSince = nil
     if !isConfirmed {
       isConfirmed = true

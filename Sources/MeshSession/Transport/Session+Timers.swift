@@ -117,13 +117,14 @@ extension Session {
     sending = epochs.firstIndex { $0.receiveIndex == current } ?? 0
   }
 
-  /// Another session with the same peer takes over: this one only receives, for 10 s more.
-  public mutating func supersede(now: Instant) {
-    guard !isSuperseded else { return }
+  /// Another session with the same peer takes over: this one only receives, for 10 s more, or for as long as
+  /// the peer may take to hear of the other one. May be called again when it has.
+  public mutating func supersede(by other: Session? = nil, now: Instant) {
     isSuperseded = true
+    let life = Limits.oldKeyLife + (other.map { $0.confirmedAt == nil } == true ? Limits.handshakeLife : .zero)
     roaming.stop()
     for position in epochs.indices {
-      epochs[position].receivesUntil = min(epochs[position].receivesUntil, now + Limits.oldKeyLife)
+      epochs[position].receivesUntil = min(epochs[position].receivesUntil, now + life)
     }
   }
 }

@@ -15,6 +15,10 @@ public struct Session {
   public let handshakeHash: [UInt8]
   /// When the handshake ended here.
   public let established: Instant
+  /// When M1 went out first, or came first.
+  public let begun: Instant
+  /// When the first packet from the peer opened.
+  public internal(set) var confirmedAt: Instant?
   /// A packet from the peer has opened, or its M3 has verified.
   public internal(set) var isConfirmed: Bool
   /// The largest UDP payload that a sealed datagram may have.
@@ -45,13 +49,14 @@ public struct Session {
 
   init(
     peer: KeyHash, role: Role, handshakeHash: [UInt8], suite: AEADSuite, root: [UInt8], receiveIndex: UInt32,
-    peerIndex: UInt32, now: Instant
+    peerIndex: UInt32, begun: Instant? = nil, now: Instant
   ) {
     self.peer = peer
     self.role = role
     self.suite = suite
     self.handshakeHash = handshakeHash
     established = now
+    self.begun = begun ?? now
     isConfirmed = role == .responder
     lastSent = now
     lastReceived = now
@@ -73,6 +78,9 @@ public struct Session {
     for position in epochs.indices where epochs[position].receiveIndex == index { return true }
     return rekey.reservedIndex == index
   }
+
+  /// Whether it only receives, or not even that.
+  public var isOver: Bool { isSuperseded || isExpired }
 
   /// Generation of the keys that are sent with: 0 from the handshake, one more at each rekey.
   public var generation: UInt32 { epochs[sending].generation }
