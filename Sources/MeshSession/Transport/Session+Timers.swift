@@ -121,7 +121,8 @@ extension Session {
   /// the peer may take to hear of the other one. May be called again when it has.
   public mutating func supersede(by other: Session? = nil, now: Instant) {
     isSuperseded = true
-    let life = Limits.oldKeyLife + (other.map { $0.confirmedAt == nil } == true ? Limits.handshakeLife : .zero)
+    let isOtherUnconfirmed = other.map { $0.confirmedAt == nil } ?? false
+    let life = Limits.oldKeyLife + (isOtherUnconfirmed ? Limits.handshakeLife : .zero)
     roaming.stop()
     for position in epochs.indices {
       epochs[position].receivesUntil = min(epochs[position].receivesUntil, now + life)
