@@ -63,7 +63,9 @@ let cores: [Target] = [
 
 let edges: [Target] = [
   .target(name: "CLinux", path: "Sources/CLinux"),
-  library("NodeHost", ["MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", log, metrics]),
+  library("Daemon", ["CLinux"]),
+  library(
+    "NodeHost", ["Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", log, metrics]),
   library("Observability", [log, metrics]),
   library("StrictConfiguration", [.product(name: "Yams", package: "Yams")]),
   library("ControlAPI", ["MeshWire"]),
@@ -80,7 +82,7 @@ let edges: [Target] = [
   library(
     "LightNode",
     [
-      "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
+      "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
       "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics, crypto,
       .product(name: "CryptoExtras", package: "swift-crypto"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -92,9 +94,8 @@ let edges: [Target] = [
   library(
     "Backbone",
     [
-      "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log, metrics,
+      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log, metrics,
       .product(name: "Hummingbird", package: "hummingbird"),
-      .product(name: "HummingbirdTLS", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "GRDBSQLite", package: "GRDB.swift"),
       .product(name: "JWTKit", package: "jwt-kit"),
@@ -115,7 +116,7 @@ let edges: [Target] = [
   program(
     "shadowmesh-backbone",
     [
-      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", log, metrics, arguments,
+      "Backbone", "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", log, metrics, arguments,
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -123,7 +124,7 @@ let edges: [Target] = [
   tests(
     "NodeHostTests",
     [
-      "NodeHost", "MeshNode", "MeshCrypto", "MeshWire", "CLinux",
+      "NodeHost", "Daemon", "MeshNode", "MeshCrypto", "MeshWire", "CLinux",
       .product(name: "MetricsTestKit", package: "swift-metrics"),
     ]),
   tests(
@@ -139,7 +140,8 @@ let edges: [Target] = [
   tests(
     "BackboneTests",
     [
-      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log,
+      "Backbone", "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration",
+      log,
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import NodeHost
+@testable import Daemon
 
 @Suite("Service notifications")
 struct ServiceNotificationTests {

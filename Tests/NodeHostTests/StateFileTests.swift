@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import NodeHost
+@testable import Daemon
 
 /// A directory of one test, for its owner alone, removed with what is in it.
 final class ScratchDirectory {

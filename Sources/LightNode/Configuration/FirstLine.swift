@@ -1,6 +1,6 @@
+import Daemon
 import Foundation
 import Glibc
-import NodeHost
 
 /// A small file that the configuration names, of which the first line counts. It holds a secret: only its
 /// owner may change it, and only its owner and its group may read it.

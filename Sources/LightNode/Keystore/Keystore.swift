@@ -1,7 +1,7 @@
+import Daemon
 import Foundation
 import Glibc
 public import MeshCrypto
-import NodeHost
 
 /// The identity key in a state directory: `identity.key`, mode 0600, in a directory of mode 0700.
 ///

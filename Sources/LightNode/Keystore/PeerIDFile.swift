@@ -1,5 +1,5 @@
+import Daemon
 public import MeshWire
-import NodeHost
 
 /// The seed's `peer_id_file`: this node's PeerID as 40 hexadecimal digits and a newline, for other programs.
 public enum PeerIDFile {

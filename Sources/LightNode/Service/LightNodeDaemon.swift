@@ -1,5 +1,6 @@
 import BackboneAPI
 import ControlAPI
+import Daemon
 import Foundation
 public import Logging
 import MeshCrypto

@@ -1,7 +1,7 @@
+import Daemon
 import Glibc
 import MeshWire
 import NIOCore
-import NodeHost
 
 /// Why an address of the configuration could not be listened on: the key, the port, the address, the reason.
 struct ListenFailure: Error, CustomStringConvertible {

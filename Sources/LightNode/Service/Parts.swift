@@ -1,4 +1,5 @@
 import BackboneAPI
+import Daemon
 import Logging
 import MeshCrypto
 import MeshNode

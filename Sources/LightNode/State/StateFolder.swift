@@ -1,6 +1,6 @@
+import Daemon
 import MeshNode
 import MeshWire
-import NodeHost
 
 /// The files of the state directory beside the key. Each is written whole or not at all.
 struct StateFolder: Sendable {

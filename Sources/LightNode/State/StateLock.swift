@@ -1,5 +1,5 @@
+import Daemon
 import Glibc
-import NodeHost
 
 /// One daemon a state directory: two would sign with one sequence and write over each other's peers.
 ///

@@ -1,4 +1,5 @@
 import CLinux
+import Daemon
 
 /// A thread of the system's own, for work that waits in the kernel and must not hold up Swift's pool. It
 /// blocks every signal.

@@ -1,4 +1,5 @@
 import CLinux
+import Daemon
 import MeshCrypto
 import MeshWire
 import Synchronization

@@ -1,3 +1,4 @@
+public import Daemon
 public import MeshCrypto
 public import MeshNode
 public import MeshWire

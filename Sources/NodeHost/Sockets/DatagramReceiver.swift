@@ -1,4 +1,5 @@
 import CLinux
+import Daemon
 import MeshWire
 
 /// Preallocated buffers for reading datagrams in batches. Belongs to one thread.

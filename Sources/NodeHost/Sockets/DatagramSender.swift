@@ -1,4 +1,5 @@
 import CLinux
+import Daemon
 import MeshWire
 
 /// A preallocated buffer in which datagrams are laid one behind the other, and which goes to the kernel in

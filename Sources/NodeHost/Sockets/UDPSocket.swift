@@ -1,4 +1,5 @@
 import CLinux
+public import Daemon
 import Glibc
 public import MeshWire
 

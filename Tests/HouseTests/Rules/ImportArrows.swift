@@ -23,20 +23,21 @@ enum ImportArrows {
   ]
 
   static let edges: [String: Set<String>] = [
+    "Daemon": ["CLinux"],
     "NodeHost": [
-      "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", "Logging", "Metrics", "CoreMetrics",
+      "Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", "Logging", "Metrics", "CoreMetrics",
     ],
     "StrictConfiguration": ["Yams"],
     "Observability": ["Logging", "Metrics", "CoreMetrics"],
     "ControlAPI": ["MeshWire"],
     "BackboneAPI": http.union(["MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
     "LightNode": http.union([
-      "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux", "BackboneAPI",
+      "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux", "BackboneAPI",
       "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics", "ServiceLifecycle",
       "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
-      "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging", "Metrics",
+      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging", "Metrics",
       "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
     "shadowmesh": [
@@ -47,7 +48,7 @@ enum ImportArrows {
       "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
     ],
     "shadowmesh-backbone": [
-      "Backbone", "BackboneAPI", "MeshWire", "MeshCrypto", "Observability", "Logging", "Metrics",
+      "Backbone", "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "Logging", "Metrics",
       "ArgumentParser", "ServiceLifecycle", "UnixSignals", "NIOCore",
     ],
   ]

@@ -9,13 +9,13 @@ public struct SystemError: Error, Hashable, Sendable {
 
   /// The result of a CLinux function: a negative errno throws, anything else is handed on.
   @discardableResult
-  static func check(_ result: Int32) throws(SystemError) -> Int32 {
+  package static func check(_ result: Int32) throws(SystemError) -> Int32 {
     if result < 0 { throw SystemError(code: -result) }
     return result
   }
 
   /// The error that the calling thread's last failed call left in errno.
-  static var last: SystemError { SystemError(code: errno) }
+  package static var last: SystemError { SystemError(code: errno) }
 }
 
 extension SystemError: CustomStringConvertible {
@@ -28,8 +28,9 @@ extension SystemError: CustomStringConvertible {
 }
 
 extension SystemError {
-  static let outOfMemory = SystemError(code: ENOMEM)
+  /// There is no memory.
+  package static let outOfMemory = SystemError(code: ENOMEM)
 
   /// What a CLinux function returns when it would have to wait.
-  static let wouldBlock = -EAGAIN
+  package static let wouldBlock = -EAGAIN
 }

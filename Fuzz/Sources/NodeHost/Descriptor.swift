@@ -1,1 +1,0 @@
-../../../Sources/NodeHost/Sockets/Descriptor.swift

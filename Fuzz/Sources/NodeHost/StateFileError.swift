@@ -1,1 +1,0 @@
-../../../Sources/NodeHost/Files/StateFileError.swift

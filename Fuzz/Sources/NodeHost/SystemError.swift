@@ -1,1 +1,0 @@
-../../../Sources/NodeHost/Sockets/SystemError.swift
