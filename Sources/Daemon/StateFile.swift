@@ -57,17 +57,15 @@ public struct StateFile: Sendable {
     try store(bytes, replacing: false, owner: nil)
   }
 
-  /// Writes a file that does not exist yet, and gives it the owner of its directory, before it has its name:
-  /// for root, which makes files for a daemon's user.
+  /// As ``create(_:)``, and gives the file the owner of its directory before it has its name: for root, which
+  /// makes files for a daemon's user.
   public func createForDirectoryOwner(_ bytes: [UInt8]) throws(StateFileError) {
-    guard geteuid() == 0 else { return try create(bytes) }
-    guard let directory = try openDirectory() else { return }
-    defer { directory.close() }
-    var status = stat()
-    guard unsafe fstat(directory.number, &status) == 0 else {
-      throw failure(.system(.last, "inspect its directory"))
-    }
-    try store(bytes, replacing: false, owner: (status.st_uid, status.st_gid))
+    try store(bytes, replacing: false, owner: try directoryOwner())
+  }
+
+  /// As ``write(_:)``, and gives the file the owner of its directory before it has its name: for root.
+  public func writeForDirectoryOwner(_ bytes: [UInt8]) throws(StateFileError) {
+    try store(bytes, replacing: true, owner: try directoryOwner())
   }
 
   /// Removes the file; that it is not there is no error.
@@ -154,6 +152,17 @@ extension StateFile {
   }
 
   private typealias Owner = (user: uid_t, group: gid_t)
+
+  /// `nil` unless we are root: nobody else can give files away.
+  private func directoryOwner() throws(StateFileError) -> Owner? {
+    guard geteuid() == 0, let directory = try openDirectory() else { return nil }
+    defer { directory.close() }
+    var status = stat()
+    guard unsafe fstat(directory.number, &status) == 0 else {
+      throw failure(.system(.last, "inspect its directory"))
+    }
+    return (status.st_uid, status.st_gid)
+  }
 
   private func store(_ bytes: [UInt8], replacing: Bool, owner: Owner?) throws(StateFileError) {
     guard bytes.count <= sizeLimit else { throw failure(.tooLarge(limit: sizeLimit)) }

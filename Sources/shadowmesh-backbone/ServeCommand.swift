@@ -1,5 +1,6 @@
 import ArgumentParser
 import Backbone
+import Daemon
 import Foundation
 import Logging
 import MeshCrypto
@@ -73,6 +74,26 @@ struct Reloading: Service {
   }
 }
 
+/// Tells the service manager once all listeners accept connections.
+actor Readiness {
+  private var awaited: Int
+  private let logger: Logger
+
+  init(listeners: Int, logger: Logger) {
+    awaited = listeners
+    self.logger = logger
+  }
+
+  /// One listener more accepts connections.
+  func listenerIsOpen() {
+    awaited -= 1
+    guard awaited == 0 else { return }
+    do { try ServiceNotification.ready.send() } catch {
+      logger.warning("the service manager was not told", metadata: ["reason": "\(error)"])
+    }
+  }
+}
+
 /// What every way of serving has in common.
 enum Program {
   static func logger(level: BackboneConfiguration.LogLevel) -> Logger {
@@ -89,9 +110,14 @@ enum Program {
   ) async throws {
     let prometheus = PrometheusRegistry()
     MetricsSystem.bootstrap(prometheus)
+    let readiness = Readiness(listeners: listeners.count, logger: logger)
     let service = try await BackboneService(
       settings: settings, identity: identity, keys: keys, store: store, listeners: listeners,
-      prometheus: prometheus, logger: logger, onListening: onListening)
+      prometheus: prometheus, logger: logger
+    ) { port in
+      await onListening(port)
+      await readiness.listenerIsOpen()
+    }
     var group = ServiceGroupConfiguration(
       services: [Reloading(backbone: service, logger: logger), service],
       gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)

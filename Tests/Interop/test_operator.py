@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sqlite3
 import subprocess
 import time
@@ -220,6 +222,37 @@ def test_a_second_backbone_on_the_same_state_is_refused(operator):
     operator.configure(port=first)
 
 
+def test_the_service_manager_is_told_once_every_port_is_open(operator, tmp_path):
+    taken = socket.create_server(("127.0.0.1", 0))
+    both = [operator.port, taken.getsockname()[1]]
+    listen = ", ".join(f'"127.0.0.1:{port}"' for port in both)
+    operator.file.write_text(f"""\
+region: interop
+origins: ["http://127.0.0.1:{operator.port}"]
+listen: [{listen}]
+state_directory: {operator.state}
+""")
+    words = [operator.program, "--config", str(operator.file)]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        # One of the ports can't be had: it ends, and never says that it is ready.
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=20)
+        assert done.returncode == FAILURE
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(64)
+        taken.close()
+        manager.settimeout(20)
+        with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL) as running:
+            try:
+                assert manager.recv(64) == b"READY=1"
+                for port in both:
+                    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            finally:
+                running.terminate()
+
+
 def test_a_port_that_is_taken_is_named(operator):
     operator.start()
     said = operator.run("dev", "--port", str(operator.port), config=False, code=FAILURE)
@@ -232,12 +265,24 @@ def test_a_key_that_others_can_read_is_refused(operator, name):
     operator.stop()
     file = operator.state / name
     file.chmod(0o640)
-    assert operator.run(code=FAILURE).strip().endswith(f"others may read it: run chmod 600 {file}")
+    assert operator.run(code=FAILURE).strip().endswith(f"by others: run `chmod 600 {file}`")
     file.chmod(0o600)
     operator.state.chmod(0o750)
     for words in (["serve"], ["revoke", "--token", "0" * 32], ["rotate-key"]):
         assert f"run chmod 700 {operator.state}" in operator.run(*words, code=FAILURE)
     operator.state.chmod(0o700)
+
+
+def test_a_state_directory_that_is_a_link_is_refused_by_the_name_it_should_have(operator):
+    operator.start()
+    operator.stop()
+    real = operator.state
+    operator.state = operator.directory / "link"
+    operator.state.symlink_to(real)
+    operator.configure()
+    for words in (["serve"], ["revoke", "--token", "0" * 32], ["rotate-key"]):
+        said = operator.run(*words, code=FAILURE)
+        assert f"name the directory that it points to, {real}" in said and "chmod" not in said
 
 
 @pytest.mark.parametrize("name", ["identity.key", "region-keys.json", "registry.sqlite"])

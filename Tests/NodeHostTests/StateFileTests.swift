@@ -150,7 +150,7 @@ struct StateFileTests {
   }
 
   @Test(
-    "root makes a file for the owner of its directory, and reads that owner's secrets there",
+    "root makes and replaces a file for the owner of its directory, and reads that owner's secrets there",
     .enabled(if: isRoot, needsRoot))
   func directoryOwner() throws {
     #expect(chown(scratch.path, 4_242, 4_243) == 0)
@@ -160,6 +160,10 @@ struct StateFileTests {
     #expect(lstat(path, &status) == 0)
     #expect(status.st_uid == 4_242 && status.st_gid == 4_243 && status.st_mode & 0o7777 == 0o600)
     #expect(try file.read() == [1])
+    try file.writeForDirectoryOwner([2])
+    #expect(lstat(path, &status) == 0)
+    #expect(status.st_uid == 4_242 && status.st_gid == 4_243 && status.st_mode & 0o7777 == 0o600)
+    #expect(try file.read() == [2])
     #expect(chown(path, 5_555, 5_555) == 0)
     #expect(try reason { _ = try file.read() } == .foreignOwner)
   }

@@ -1,30 +1,63 @@
+import Daemon
 import Foundation
 public import MeshCrypto
 import MeshWire
 
-/// Why a backbone's own files cannot be used, for the operator.
-public struct StateFileError: Error, Hashable, Sendable, CustomStringConvertible {
-  public let path: String
-  public let problem: String
-
-  public var description: String { "\(path): \(problem)" }
-}
-
 /// Where a backbone keeps its keys (0600) and its database, in a directory of its own (0700).
+///
+/// Root, who runs the operator's commands, may use a directory of the service's user: keys that it makes
+/// there are that user's.
 public struct StateDirectory: Sendable {
+  /// Why a directory or a key in it cannot be used, for the operator.
+  public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
+    public let path: String
+    public let problem: String
+
+    public var description: String { "\(path): \(problem)" }
+  }
+
   public let path: String
 
-  /// Makes the directory if it is missing; refuses one that others may enter.
-  public init(path: String) throws(StateFileError) {
+  private let identityFile: StateFile
+  private let regionKeysFile: StateFile
+
+  /// Makes the directory if it is missing; refuses a link, and one that others may enter.
+  public init(path: String) throws(Refusal) {
     self.path = path
+    identityFile = StateFile(path: path + "/identity.key", sizeLimit: 8_192, isSecret: true)
+    regionKeysFile = StateFile(path: path + "/region-keys.json", sizeLimit: 8_192, isSecret: true)
+    if try Self.isUsable(path) { return }
     do {
-      try FileManager.default.createDirectory(
-        atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      let parent = (path as NSString).deletingLastPathComponent
+      if !parent.isEmpty {
+        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+      }
+      // Private from the first moment, unlike FileManager's: another program that starts now looks at it.
+      try identityFile.makeDirectory()
+    } catch let error as StateFileError {
+      throw Refusal(path: path, problem: "cannot be made: \(error)")
     } catch {
-      throw StateFileError(
-        path: path, problem: "cannot be made: \((error as NSError).localizedDescription)")
+      throw Refusal(path: path, problem: "cannot be made: \((error as NSError).localizedDescription)")
     }
-    try Self.checkPrivate(path, permitted: 0o700)
+    guard try Self.isUsable(path) else { throw Refusal(path: path, problem: "cannot be examined") }
+  }
+
+  /// Whether there is such a directory; one that must not be used throws.
+  private static func isUsable(_ path: String) throws(Refusal) -> Bool {
+    // Of the name itself: a link is not followed.
+    guard let found = try? FileManager.default.attributesOfItem(atPath: path) else { return false }
+    if found[.type] as? FileAttributeType == .typeSymbolicLink {
+      let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+      let named = target.map { ": name the directory that it points to, \($0)" } ?? ""
+      throw Refusal(path: path, problem: "is a symbolic link" + named)
+    }
+    guard found[.type] as? FileAttributeType == .typeDirectory else {
+      throw Refusal(path: path, problem: "is not a directory")
+    }
+    guard let mode = (found[.posixPermissions] as? NSNumber)?.intValue, mode & 0o077 == 0 else {
+      throw Refusal(path: path, problem: "others may read it: run chmod 700 \(path)")
+    }
+    return true
   }
 
   /// The database.
@@ -34,56 +67,58 @@ public struct StateDirectory: Sendable {
   ///
   /// The lock is the kernel's, on the key file: it needs no file and goes with the process, however
   /// that ends. Commands that only use the database don't take it.
-  public func lock() throws(StateFileError) {
-    let file = path + "/identity.key"
+  public func lock() throws(Refusal) {
+    let file = identityFile.path
     let descriptor = unsafe open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { throw StateFileError(path: file, problem: Self.reason("locked", errno)) }
+    guard descriptor >= 0 else {
+      throw Refusal(path: file, problem: "cannot be locked: \(SystemError.last)")
+    }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let code = errno
+      let reason = SystemError.last
       close(descriptor)
-      guard code == EWOULDBLOCK else {
-        throw StateFileError(path: file, problem: Self.reason("locked", code))
+      guard reason.code == EWOULDBLOCK else {
+        throw Refusal(path: file, problem: "cannot be locked: \(reason)")
       }
-      throw StateFileError(
+      throw Refusal(
         path: path,
         problem: "another shadowmesh-backbone uses it: stop that one, or give this one its own directory")
     }
   }
 
-  private static func reason(_ action: String, _ code: Int32) -> String {
-    unsafe "cannot be \(action): \(String(cString: strerror(code)))"
-  }
-
   /// The backbone's identity: made at the first start, never overwritten.
   public func identity() throws -> IdentityKey {
-    let file = path + "/identity.key"
-    guard let text = try Self.read(file) else {
-      let key = try IdentityKey()
-      try Self.create(file, Data((key.seed.hex + "\n").utf8))
-      return key
-    }
-    guard let line = String(data: text, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines),
-      let seed = [UInt8](hex: line), let key = try? IdentityKey(seed: seed)
-    else {
-      throw StateFileError(
-        path: file, problem: "is not a key of 64 hexadecimal digits: restore it from a backup")
+    let text = try Self.content(of: identityFile) { Array((try IdentityKey().seed.hex + "\n").utf8) }
+    let line = String(bytes: text, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines)
+    guard let line, let seed = [UInt8](hex: line), let key = try? IdentityKey(seed: seed) else {
+      throw Refusal(
+        path: identityFile.path, problem: "is not a key of 64 hexadecimal digits: restore it from a backup")
     }
     return key
   }
 
   /// The region's keys: made at the first start. Copy the file to every backbone of the region.
   public func regionKeys() throws -> RegionKeys {
-    let file = path + "/region-keys.json"
-    guard let data = try Self.read(file) else {
-      let keys = RegionKeys()
-      try Self.create(file, try keys.encoded)
-      return keys
-    }
-    guard let keys = RegionKeys(encoded: data) else {
-      throw StateFileError(
-        path: file, problem: "is damaged: restore it, or move it away and have all nodes log in anew")
+    let bytes = try Self.content(of: regionKeysFile) { Array(try RegionKeys().encoded) }
+    guard let keys = RegionKeys(encoded: Data(bytes)) else {
+      throw Refusal(
+        path: regionKeysFile.path,
+        problem: "is damaged: restore it, or move it away and have all nodes log in anew")
     }
     return keys
+  }
+
+  /// What the file holds, made by `first` when there is no file. Of two programs that make it at once, both
+  /// get what the one wrote that came first.
+  static func content(of file: StateFile, madeBy first: () throws -> [UInt8]) throws -> [UInt8] {
+    if let bytes = try file.read() { return bytes }
+    let made = try first()
+    do {
+      try file.createForDirectoryOwner(made)
+      return made
+    } catch {
+      guard error.reason == .exists, let theirs = try file.read() else { throw error }
+      return theirs
+    }
   }
 
   /// Puts a new token key in front; the one before keeps verifying. Takes effect at the next start.
@@ -91,60 +126,8 @@ public struct StateDirectory: Sendable {
   /// - Returns: whether an older key was dropped for it, so that its tokens no longer count.
   @discardableResult
   public func rotateTokenKey() throws -> Bool {
-    let file = path + "/region-keys.json"
     let keys = try regionKeys()
-    let rotated = keys.rotated()
-    let fresh = file + ".new"
-    try? FileManager.default.removeItem(atPath: fresh)
-    try Self.create(fresh, try rotated.encoded)
-    // rename(2) replaces in one step; FileManager has nothing on Linux that does.
-    guard unsafe rename(fresh, file) == 0 else {
-      throw StateFileError(path: file, problem: Self.reason("replaced", errno))
-    }
+    try regionKeysFile.writeForDirectoryOwner(Array(try keys.rotated().encoded))
     return keys.tokenKeys.count == RegionKeys.maximumTokenKeys
-  }
-
-  /// `nil` when there is no such file; refuses one that others may read.
-  private static func read(_ file: String) throws(StateFileError) -> Data? {
-    guard FileManager.default.fileExists(atPath: file) else { return nil }
-    try checkPrivate(file, permitted: 0o600)
-    do {
-      return try Data(contentsOf: URL(fileURLWithPath: file))
-    } catch {
-      throw StateFileError(
-        path: file, problem: "cannot be read: \((error as NSError).localizedDescription)")
-    }
-  }
-
-  /// Writes a file that must not exist yet, whole and on the disk before it gets its name.
-  private static func create(_ file: String, _ content: Data) throws(StateFileError) {
-    let partial = file + ".partial"
-    do {
-      try? FileManager.default.removeItem(atPath: partial)
-      guard
-        FileManager.default.createFile(
-          atPath: partial, contents: nil, attributes: [.posixPermissions: 0o600]),
-        let handle = FileHandle(forWritingAtPath: partial)
-      else { throw CocoaError(.fileWriteUnknown) }
-      try handle.write(contentsOf: content)
-      try handle.synchronize()
-      try handle.close()
-      try FileManager.default.moveItem(atPath: partial, toPath: file)
-    } catch {
-      try? FileManager.default.removeItem(atPath: partial)
-      throw StateFileError(
-        path: file, problem: "cannot be written: \((error as NSError).localizedDescription)")
-    }
-  }
-
-  private static func checkPrivate(_ path: String, permitted: Int) throws(StateFileError) {
-    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-    guard let mode = (attributes?[.posixPermissions] as? NSNumber)?.intValue else {
-      throw StateFileError(path: path, problem: "cannot be examined")
-    }
-    guard mode & 0o077 == 0 else {
-      let wanted = String(permitted, radix: 8)
-      throw StateFileError(path: path, problem: "others may read it: run chmod \(wanted) \(path)")
-    }
   }
 }

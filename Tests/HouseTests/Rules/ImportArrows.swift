@@ -25,20 +25,21 @@ enum ImportArrows {
   static let edges: [String: Set<String>] = [
     "Daemon": ["CLinux"],
     "NodeHost": [
-      "Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", "Logging", "Metrics", "CoreMetrics",
+      "Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", "Logging", "Metrics",
+      "CoreMetrics",
     ],
     "StrictConfiguration": ["Yams"],
     "Observability": ["Logging", "Metrics", "CoreMetrics"],
     "ControlAPI": ["MeshWire"],
     "BackboneAPI": http.union(["MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
     "LightNode": http.union([
-      "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux", "BackboneAPI",
-      "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics", "ServiceLifecycle",
-      "UnixSignals", "Crypto", "CryptoExtras",
+      "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
+      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics",
+      "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
-      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging", "Metrics",
-      "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
+      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging",
+      "Metrics", "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
