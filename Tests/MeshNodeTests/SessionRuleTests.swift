@@ -47,6 +47,28 @@ struct SessionRuleTests {
     #expect(neighbour.previous?.session.isSuperseded == true)
   }
 
+  @Test("a peer that begins anew after our session was confirmed has its way, whatever the hashes")
+  func beginsAnew() throws {
+    for isKnownBefore in [false, true] {
+      var (net, slot) = try connected()
+      let ours = try #require(net.hosts[0].node.neighbours.entries[slot].current?.session)
+      let confirmedAt = try #require(ours.confirmedAt)
+      // Its hash is higher than any, so that it would lose.
+      let session = Session(
+        peer: net.hosts[1].identity.keyHash, role: .responder,
+        handshakeHash: [UInt8](repeating: 255, count: 64), suite: .aes256GCM,
+        root: [UInt8](repeating: 5, count: 64), receiveIndex: 78, peerIndex: 1,
+        begun: isKnownBefore ? Instant(nanoseconds: confirmedAt.nanoseconds - 1) : confirmedAt, now: net.now)
+      #expect(ours.stays(beside: session) == isKnownBefore)
+      net.hosts[0].node.install(
+        session, slot: slot, endpoint: net.hosts[1].endpoint, origin: .inbound, startedAt: net.now,
+        now: net.now)
+      if !isKnownBefore {
+        #expect(net.hosts[0].node.neighbours.entries[slot].current?.session.receives(78) == true)
+      }
+    }
+  }
+
   @Test("what comes for a session that has ended finds none")
   func ended() throws {
     var (net, slot) = try connected()

@@ -152,11 +152,12 @@ extension MeshNode {
     endAttempt(slot)
     neighbours.entries[slot].holdsOurKey = false
     neighbours.entries[slot].dropHints()
+    // What waited for the peer to get our M3 waits in vain (SMH1.md §11).
+    if let serial = attempt.serial, neighbours.entries[slot].previous?.serial == serial { endPrevious(slot) }
     if let current = neighbours.entries[slot].current {
       // A session of another handshake goes on, if the peer is heard in it. One that this attempt began and
       // that was never confirmed does not, and neither does one that fell silent before: the peer may be
       // somewhere else, and is looked for only when there is no session.
-      if neighbours.entries[slot].previous?.serial == attempt.serial { endPrevious(slot) }
       let isOfThis = current.serial == attempt.serial
       guard isOfThis || current.session.lastHeard < attempt.startedAt else { return }
       endCurrent(
