@@ -208,13 +208,13 @@ public struct RoutingTable: Sendable {
     count += 1
   }
 
-  /// The bucket that makes room in a full table for a contact of bucket `index`; `nil` when the contact has no
-  /// better right to a place than those that are there.
+  /// The bucket that makes room in a full table for a contact of bucket `index`; `nil` when the contact has
+  /// no better right to a place than those that are there.
   ///
   /// The fullest bucket with a contact to spare gives way, of those the farthest: so the nearest contacts are
-  /// all kept, and the far buckets share the rest evenly. Each of them halves the distance that is left to a
-  /// target; eight contacts in it, not one, take eight times as much off at once, and leave seven others where
-  /// one is silent or lies.
+  /// all kept, and the far buckets share the rest evenly. Each of them halves the distance that is left to
+  /// a target; eight contacts in it, not one, take eight times as much off at once, and leave seven others
+  /// where one is silent or lies.
   private func displaceableBucket(for index: Int) -> Int? {
     let mine = buckets[index].entries.count
     var donor: Int?

@@ -7,8 +7,8 @@ import Testing
 
 /// A peer whose address changes.
 @Suite struct MoveTests {
-  /// Before, a session that had fallen silent stayed in use while attempts at the old address failed, and with a
-  /// session nobody is looked up: it took until its keys ended, four minutes.
+  /// Before, a session that had fallen silent stayed in use while attempts at the old address failed, and
+  /// with a session nobody is looked up: it took until its keys ended, four minutes.
   @Test func aPeerThatHasMovedIsLookedUpOnceItsSessionFallsSilent() {
     var chance = Chance(seed: 4)
     var world = World(seed: 4)
@@ -16,7 +16,8 @@ import Testing
       HostPlan(
         identity: .standIn(&chance), endpoint: Endpoint(.v4(0xc612_0001 + UInt32(number) << 8), port: 8_443))
     }
-    // Behind a NAT that lets in nobody whom the first hasn't written to: the second can't call from elsewhere.
+    // Behind a NAT that lets in nobody whom the first hasn't written to: the second can't call from
+    // elsewhere.
     plans[0].nats = [world.addNAT(.symmetric, at: .v4(0xc612_0901))]
     plans[0].endpoint = Endpoint(.v4(0x0a00_0002), port: 8_443)
     let (a, b) = (world.addHost(plans[0]), world.addHost(plans[1]))

@@ -5,8 +5,8 @@ public import MeshWire
 extension MeshNode {
   /// A session that a look-up began, and that nobody used for so long, may give way to another's.
   static let quietTime: Duration = .seconds(10)
-  /// Nodes that must have answered near a place of a stale bucket: as many as its share of the table. Each may
-  /// cost a handshake, each hour, for each bucket.
+  /// Nodes that must have answered near a place of a stale bucket: as many as its share of the table. Each
+  /// may cost a handshake, each hour, for each bucket.
   static let refreshResults = 8
 
   /// Asks the cache, then the backbone, then the peers. Ends in `.lookupFinished`.

@@ -6,8 +6,8 @@ extension MeshNode {
   /// Records of a snapshot that are being verified at once; the rest waits.
   static let restoringAtOnce = 16
 
-  /// Takes our own freshly signed record, to hand on, to announce to session peers, and a few seconds later to
-  /// the nodes nearest to our own PeerID.
+  /// Takes our own freshly signed record, to hand on, to announce to session peers, and a few seconds later
+  /// to the nodes nearest to our own PeerID.
   public mutating func setOwnRecord(_ record: PeerRecord, now: Instant) {
     ownRecord = record
     planPublication(now: now)

@@ -346,6 +346,7 @@ public struct World {
     network.addNAT(kind, at: outer)
   }
 
+  /// A translator forgets its mappings.
   public mutating func reboot(_ nat: NATID) { network.reboot(nat) }
 
   /// Cuts a host off from all but those of the same group; `nil` puts it back.
