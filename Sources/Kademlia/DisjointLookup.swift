@@ -287,6 +287,12 @@ public struct DisjointLookup: Sendable {
     return counters
   }
 
+  /// Nodes on the way to one that was asked on the walk that its path is still on, itself included.
+  public func hops(to peerID: PeerID) -> Int? {
+    guard let entry = asked[peerID], entry.walk == paths[entry.path].begun else { return nil }
+    return paths[entry.path].walk?.hops(to: peerID)
+  }
+
   /// Claims of where the target is that have come up so far, whether proved or not; empty when there is none.
   public var targetClaims: [ContactHint] {
     result?.targetClaims ?? paths.reduce(endedClaims) { $0 + ($1.walk?.targetClaims ?? []) }

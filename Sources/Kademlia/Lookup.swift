@@ -25,6 +25,8 @@ public struct Lookup: Sendable {
   private struct Candidate: Sendable {
     let hint: ContactHint
     let distance: PeerID.Distance
+    /// Nodes on the way to it, itself included: 1 for a seed.
+    let hops: Int
     var state: State
   }
 
@@ -42,7 +44,7 @@ public struct Lookup: Sendable {
     self.own = own
     self.limits = limits
     deadline = now + limits.timeout
-    for seed in seeds { add(seed) }
+    for seed in seeds { add(seed, hops: 1) }
   }
 
   // MARK: Steps
@@ -192,7 +194,8 @@ public struct Lookup: Sendable {
     candidates[index].state = .answered
     counters.answered += 1
     counters.hintsOverLimit += max(0, hints.count - limits.hintsPerAnswer)
-    for hint in hints.prefix(limits.hintsPerAnswer) { add(hint) }
+    let hops = candidates[index].hops + 1
+    for hint in hints.prefix(limits.hintsPerAnswer) { add(hint, hops: hops) }
     return true
   }
 
@@ -219,6 +222,16 @@ public struct Lookup: Sendable {
     return timedOut
   }
 
+  /// Nodes on the way to one that is being asked or has answered, itself included; `nil` for any other.
+  func hops(to peerID: PeerID) -> Int? {
+    candidates.first { candidate in
+      switch candidate.state {
+      case .asked, .timedOut, .answered: candidate.hint.peerID == peerID
+      case .known, .failed: false
+      }
+    }?.hops
+  }
+
   /// Claims of where the target is that have come up so far, whether proved or not; empty when there is none.
   public var targetClaims: [ContactHint] {
     result?.targetClaims ?? candidates.prefix { $0.hint.peerID == target }.map(\.hint)
@@ -226,7 +239,7 @@ public struct Lookup: Sendable {
 
   // MARK: Candidates
 
-  private mutating func add(_ hint: ContactHint) {
+  private mutating func add(_ hint: ContactHint, hops: Int) {
     guard hint.peerID != own else {
       counters.ownIdentifier += 1
       return
@@ -254,7 +267,7 @@ public struct Lookup: Sendable {
       counters.refusedClaims += 1
       return
     }
-    candidates.insert(Candidate(hint: hint, distance: distance, state: .known), at: low)
+    candidates.insert(Candidate(hint: hint, distance: distance, hops: hops, state: .known), at: low)
     guard candidates.count > limits.candidates else { return }
     counters.candidatesOverLimit += 1
     // Those that were asked stay: their answers are part of the result.

@@ -23,6 +23,9 @@ extension RoutingTable {
     public var replacements = 10
     /// Failures in a row after which a contact is removed.
     public var failures = 3
+    /// Whoever was seen within this isn't pinged: a ping may cost a handshake, and nodes that have been there
+    /// for long mostly stay (Kademlia paper §2.1).
+    public var pingAfter = Duration.seconds(600)
     /// How long an asked-for ping of a bucket's oldest contact may stay without a verdict before it is asked
     /// again.
     public var pingTimeout = Duration.seconds(10)
@@ -73,7 +76,7 @@ extension RoutingTable {
     /// It waits in the replacement cache. Ping this one, then report `seen` or `failed`: only its silence
     /// makes room.
     case pingOldest(Contact)
-    /// It waits in the replacement cache; the bucket's oldest is being pinged already.
+    /// It waits in the replacement cache; the bucket's oldest needs no ping, or is being pinged already.
     case cached
     /// It is not kept at all.
     case refused(InsertRefusal)

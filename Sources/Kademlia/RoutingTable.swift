@@ -61,14 +61,18 @@ public struct RoutingTable: Sendable {
   // MARK: Contacts come
 
   /// Offers a contact that was just authenticated. Its `lastSeen` becomes `now`.
-  public mutating func insert(_ contact: Contact, now: Instant) -> InsertOutcome {
+  ///
+  /// - Parameter mayPing: whether a full bucket may ask for a ping of its oldest. Say no for a contact that
+  ///   came to us: a ping may be a handshake with a node that doesn't know us, which would offer us to its own
+  ///   table and ping in turn, and so on through the whole network without an end.
+  public mutating func insert(_ contact: Contact, mayPing: Bool = true, now: Instant) -> InsertOutcome {
     var contact = contact
     contact.lastSeen = now
-    return admit(contact, now: now)
+    return admit(contact, mayPing: mayPing, now: now)
   }
 
   /// As `insert`, but believes the contact's `lastSeen`.
-  mutating func admit(_ contact: Contact, now: Instant) -> InsertOutcome {
+  mutating func admit(_ contact: Contact, mayPing: Bool = true, now: Instant) -> InsertOutcome {
     guard let index = bucketIndex(of: contact.peerID) else { return refuse(.ownIdentifier) }
     guard contact.endpoint.isDialable(allowingLoopback: limits.allowsLoopback) else {
       return refuse(.notDialable)
@@ -98,6 +102,7 @@ public struct RoutingTable: Sendable {
     }
     guard let oldest = buckets[index].entries.first else { return refuse(.tableFull) }
     cache(contact, bucket: index)
+    guard mayPing, now - oldest.contact.lastSeen >= limits.pingAfter else { return .cached }
     if let ping = buckets[index].ping, now < ping.askedAt + limits.pingTimeout { return .cached }
     buckets[index].ping = (oldest.contact.peerID, now)
     counters.pingsAsked += 1

@@ -8,6 +8,7 @@ import Testing
 
   private func table(_ change: (inout RoutingTable.Limits) -> Void = { _ in }) -> RoutingTable {
     var limits = RoutingTable.Limits()
+    limits.pingAfter = .zero
     change(&limits)
     return RoutingTable(own: Self.own, limits: limits, now: .start)
   }
@@ -116,6 +117,24 @@ import Testing
     #expect(Set(table.contacts.map(\.peerID)) == Set(old.map(\.peerID)))
     #expect(table.replacementCount == 10)
     #expect(table.counters.cacheOverflow == 190)
+  }
+
+  /// Without this check one handshake leads to a ping, that to another handshake at its other end, and that
+  /// to another ping: a single look-up wakes a whole network.
+  @Test func whoCameToUsAndWhoIsFreshLeadToNoPing() {
+    var random = SplitMix64(seed: 6)
+    var table = table {
+      $0.bucketSize = 1
+      $0.pingAfter = .seconds(600)
+    }
+    let oldest = random.contact(inBucket: 9, of: Self.own)
+    _ = table.insert(oldest, now: .start)
+    func offer(_ second: Int, mayPing: Bool) -> RoutingTable.InsertOutcome {
+      table.insert(random.contact(inBucket: 9, of: Self.own), mayPing: mayPing, now: .seconds(second))
+    }
+    expect(offer(599, mayPing: true), equals: .cached)
+    expect(offer(600, mayPing: false), equals: .cached)
+    expect(offer(600, mayPing: true), equals: .pingOldest(table.contact(oldest.peerID)!))
   }
 
   @Test func aSilentOldestMakesRoomForTheNewestReplacement() {

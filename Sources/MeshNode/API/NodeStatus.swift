@@ -62,6 +62,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var lookupsFromCache: UInt64 = 0
   public var lookupsFromBackbone: UInt64 = 0
   public var lookupsFromPeers: UInt64 = 0
+  /// Nodes on the way to those that knew, themselves included, over all of ``lookupsFromPeers``.
+  public var lookupHops: UInt64 = 0
   public var lookupsFailed: UInt64 = 0
   public var rekeys: UInt64 = 0
   /// Times that our record went to a node near our PeerID.

@@ -99,7 +99,7 @@ extension MeshNode {
       advance(lookup, now: now)
     case .record(let id, let record):
       switch requests.take(id, from: peerID)?.kind {
-      case .getRecord(let lookup): if let record { takeFetched(record, for: lookup) }
+      case .getRecord(let lookup): if let record { takeFetched(record, for: lookup, from: peerID) }
       case .contactRecord: if let record { takeContactRecord(record, from: slot) }
       default: counters.count(.controlMalformed)
       }

@@ -101,7 +101,8 @@ extension MeshNode {
   mutating func meet(_ keyHash: KeyHash, _ endpoint: Endpoint, now: Instant) {
     let sequence = records.record(keyHash.peerID)?.body.sequence.value ?? 0
     let contact = Contact(keyHash: keyHash, endpoint: endpoint, sequence: sequence, lastSeen: now)
-    let outcome = table.insert(contact, now: now)
+    let weDialled = neighbours.slot(keyHash.peerID).flatMap { neighbours.entries[$0].current?.session.role }
+    let outcome = table.insert(contact, mayPing: weDialled == .initiator, now: now)
     switch outcome {
     case .inserted, .updated, .displaced: return askForItsRecord(keyHash.peerID, now: now)
     case .cached, .refused: return

@@ -36,6 +36,8 @@ struct LookupTable {
     /// Why the backbone couldn't be asked.
     var backboneTrouble: String?
     var peersAsked = 0
+    /// Nodes on the way to the one whose answer is being checked, itself included.
+    var hops: Int?
     /// Answers whose signatures are being checked.
     var verifying = 0
     var refusal: RecordRefusal?

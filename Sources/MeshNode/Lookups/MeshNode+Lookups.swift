@@ -188,7 +188,9 @@ extension MeshNode {
     return true
   }
 
-  mutating func takeFetched(_ record: ControlMessage.UnparsedRecord, for id: LookupID) {
+  mutating func takeFetched(
+    _ record: ControlMessage.UnparsedRecord, for id: LookupID, from peerID: PeerID
+  ) {
     guard let lookup = lookups.active[id] else { return }
     do {
       let unverified = try UnverifiedPeerRecord(bundle: record.bundle)
@@ -197,6 +199,7 @@ extension MeshNode {
       }
       guard jobs.count < NodeLimits.recordChecks else { return counters.count(.controlOverBudget) }
       lookups.active[id]?.verifying += 1
+      if case .peers(let search) = lookup.stage { lookups.active[id]?.hops = search.hops(to: peerID) }
       compute(.verifyRecord(unverified, at: wall), for: .record(.lookup(id, .peers)))
     } catch { counters.count(.controlMalformed) }
   }
@@ -213,7 +216,9 @@ extension MeshNode {
     switch source {
     case .cache: counters.lookupsFromCache += 1
     case .backbone: counters.lookupsFromBackbone += 1
-    case .peers: counters.lookupsFromPeers += 1
+    case .peers:
+      counters.lookupsFromPeers += 1
+      counters.lookupHops += UInt64(lookup.hops ?? 1)
     }
     if lookup.purpose == .asked {
       emit(.lookupFinished(id, .found(record, from: source, took: now - lookup.startedAt)))

@@ -17,6 +17,9 @@ extension MeshNode {
     }
   }
 
+  /// Takes our own record as one that has been given out: the simulator begins with nodes that have long run.
+  package mutating func resumeOwnRecord(_ record: PeerRecord) { ownRecord = record }
+
   mutating func recordChecked(_ purpose: RecordPurpose, _ result: CryptoResult, _ now: Instant) {
     switch purpose {
     case .restored: restoreNext()
