@@ -48,6 +48,26 @@ struct RoamingNodeTests {
     #expect(first == Candidate(endpoint: Self.elsewhere, origin: .lastUsed))
   }
 
+  @Test("an initiator that moves before M4 arrives is told where it is now")
+  func movesBeforeM4() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    net.wire = { datagram, _, _ in datagram[0] == 1 ? [] : [datagram] }
+    try net.addOneSided(0, 1)
+    net.run(.milliseconds(200))
+    #expect(net.hosts[1].node.neighbours.slot(net.peerID(0)) != nil, "host 1 has the session")
+    let home = net.hosts[0].endpoint
+    net.hosts[0].moved(to: Self.elsewhere)
+    // Nothing but M3 says where it is.
+    net.wire = { datagram, from, _ in datagram[0] == 1 && from == Self.elsewhere ? [] : [datagram] }
+    net.run(.seconds(5))
+    let slot = try #require(net.hosts[0].node.neighbours.slot(net.peerID(1)))
+    #expect(net.hosts[0].node.neighbours.entries[slot].attempt == nil, "M3 isn't sent any more")
+    #expect(net.hosts[0].node.neighbours.entries[slot].current?.session.isConfirmed == true)
+    let other = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    #expect(net.hosts[1].node.neighbours.entries[other].current?.endpoint == home, "an M3 moves nothing")
+  }
+
   @Test("when both are quiet, the mover's keepalive tells: within 25 s the peer knows")
   func quiet() throws {
     var net = try connected()

@@ -240,6 +240,42 @@ import Testing
     #expect(world.bob.drops.last == .unknownHandshake, "forgotten after 30 s")
   }
 
+  @Test("M3 from an initiator that has moved gets M4 there, and moves nothing")
+  func m3FromElsewhere() throws {
+    let world = World()
+    world.fate = { _, sent in !sent.fromAlice && sent.kind == 1 ? [] : [World.latency] }
+    world.begin()
+    world.run(for: .seconds(1)) { world.bob.session != nil }
+    world.run(for: .milliseconds(300))
+    let m3 = try #require(world.sent.last { $0.kind == 6 }).bytes
+    let elsewhere = endpoint(9)
+    world.bob.outbox = []
+    world.bob.receive(m3, from: elsewhere, now: world.now)
+    let answers = world.bob.outbox.filter { $0.to == elsewhere }
+    #expect(answers.count == 1 && answers[0].datagram.count == 32 && world.bob.outbox.count == 1)
+    #expect(world.bob.peerEndpoint == world.alice.endpoint)
+    #expect(world.alice.confirmations == 0)
+    world.alice.receive(answers[0].datagram, from: world.bob.endpoint, now: world.now)
+    #expect(world.alice.confirmations == 1)
+  }
+
+  @Test("who repeats an M3 from elsewhere gets four M4 a second, and keeps none from its initiator")
+  func m3RepeatedFromElsewhere() throws {
+    let world = World()
+    world.begin()
+    world.run(for: .seconds(1)) { world.isEstablished }
+    world.run(for: .seconds(2))
+    let m3 = try #require(world.sent.last { $0.kind == 6 }).bytes
+    let began = world.now
+    for step in 0..<100 as Range<UInt32> {
+      world.now = began + .milliseconds(10 * step)
+      world.bob.receive(m3, from: endpoint(step), now: world.now)
+      if step % 25 == 5 { world.bob.receive(m3, from: world.alice.endpoint, now: world.now) }
+    }
+    #expect(world.bob.outbox.count { $0.to != world.alice.endpoint } == 4)
+    #expect(world.bob.outbox.count { $0.to == world.alice.endpoint } == 4)
+  }
+
   /// The same bytes again would be a replay, and a nonce used twice were they sealed anew.
   @Test func eachM4IsAPacketOfItsOwnUnderTheNextCounter() {
     let world = World()

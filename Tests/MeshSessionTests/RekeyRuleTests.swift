@@ -86,14 +86,6 @@ import Testing
     #expect(actions.isEmpty)
   }
 
-  @Test func oldKeysOpenForTenSecondsMoreAndNoLonger() {
-    var session = session()
-    session.epochs.append(session.epochs[0])
-    var actions: [SessionAction] = []
-    session.useNewKeys(1, now, &actions)
-    #expect(session.epochs[0].receivesUntil == now + .seconds(10))
-  }
-
   /// The same, with a request of its own out under the index 5.
   private func asking(_ secret: KeyExchangeSecret) -> Session {
     var session = session()

@@ -147,6 +147,55 @@ import Testing
     #expect(world.bob.session?.epochs.count == 1 && world.bob.session?.rekey.isIdle == true)
   }
 
+  /// Both ends have new keys, made at alice's request, and nothing under them has reached bob.
+  private func unheard() -> World {
+    let world = World.connected()
+    world.run(for: .seconds(110))
+    var isSilent = false
+    world.fate = { _, sent in
+      if sent.fromAlice, world.alice.session?.generation == 1 { isSilent = true }
+      return isSilent && sent.fromAlice ? [] : [World.latency]
+    }
+    world.run(for: .seconds(20)) { isSilent }
+    return world
+  }
+
+  @Test func oldKeysAreReceivedUntilTenSecondsAfterTheFirstPacketUnderTheNew() throws {
+    let world = unheard()
+    for second in 0..<20 as Range<UInt8> {
+      world.bob.send([0x60, second], now: world.now)
+      world.run(for: .seconds(1))
+    }
+    #expect(world.bob.session?.generation == 0, "bob has heard nothing")
+    #expect(world.alice.packets.count == 20, "and goes on with the old keys")
+    world.fate = { _, _ in [World.latency] }
+    world.alice.send([0x60], now: world.now)
+    #expect(world.run(for: .seconds(1)) { world.alice.session?.epochs.last?.isProven == true })
+    for node in [world.alice, world.bob] {
+      let session = try #require(node.session)
+      #expect(session.generation == 1 && session.epochs.count == 2)
+      // Bob has heard alice one way earlier.
+      let since = session.epochs[0].receivesUntil + (node === world.bob ? World.latency : .zero)
+      #expect(since == world.now + .seconds(10))
+    }
+    world.run(for: .seconds(10) + .milliseconds(1))
+    #expect(world.alice.session?.epochs.count == 1 && world.bob.session?.epochs.count == 1)
+  }
+
+  @Test func oldKeysEndAtTheirOwnTimeThoughNothingComesUnderTheNew() {
+    let world = unheard()
+    world.run(for: .seconds(80))
+    #expect(world.now > World.start + .seconds(190))
+    #expect(world.alice.session?.epochs.contains { $0.generation == 0 } == false)
+  }
+
+  @Test func newKeysUnderWhichNothingComesBackAreConfirmedTenTimesAndNotForEver() {
+    let world = unheard()
+    let began = world.now
+    world.run(for: .seconds(20))
+    #expect(world.sent.count { $0.fromAlice && $0.at >= began && $0.bytes.count == 32 } == 10)
+  }
+
   @Test func afterADayTheHandshakeIsRunAnew() {
     let world = World.connected()
     world.run(for: .seconds(24 * 3_600 - 10))

@@ -260,6 +260,27 @@ struct RoamingTests {
     #expect(world.bob.moves == [Self.elsewhere])
   }
 
+  /// Bob asked for the keys, so Alice, who has moved meanwhile, may never hear a packet under them.
+  @Test("who moves before it hears that new keys are in use is followed all the same")
+  func movesBeforeNewKeys() throws {
+    let world = World.connected()
+    world.run(for: .seconds(2))
+    world.fate = { _, sent in
+      !sent.fromAlice && world.bob.session?.generation == 1 ? [] : [World.latency]
+    }
+    var actions: [SessionAction] = []
+    world.bob.sessions[0].startRekey(world.now, &actions)
+    world.bob.handle(actions, 0, world.now)
+    world.run(for: .seconds(15))
+    #expect(world.bob.session?.generation == 1 && world.alice.session?.generation == 0)
+    world.bob.outbox = []
+    hand(packet(world), to: world.bob, from: Self.elsewhere, world)
+    #expect(world.bob.packets.last == [0x60])
+    let challenge = try #require(taken(world.bob, Self.elsewhere).first)
+    hand(try #require(answer(challenge, world)), to: world.bob, from: Self.elsewhere, world)
+    #expect(world.bob.moves == [Self.elsewhere] && world.alice.session?.generation == 1)
+  }
+
   @Test("a superseded session neither challenges nor answers: it sends nothing")
   func superseded() throws {
     let world = connected()

@@ -220,12 +220,12 @@ final class Node {
         peerEndpoint = from
         sessions.append(session)
         for datagram in early { open(datagram, sessions.count - 1, now) }
-      case .confirmAgain(let index, _):
+      case .confirmAgain(let index, let endpoint):
         guard let position = sessions.firstIndex(where: { $0.receiveIndexes.contains(index) }) else {
           continue
         }
         var more: [SessionAction] = []
-        sessions[position].confirm(now: now, into: &more)
+        sessions[position].confirm(at: endpoint, now: now, into: &more)
         handle(more, position, now)
       case .indexRetired(let index): retired.append(index)
       case .dropped(let reason): drops.append(reason)

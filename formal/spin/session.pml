@@ -1,7 +1,6 @@
 /*
  * Two nodes: simultaneous open, rekey, and roaming with a path challenge, over a network that loses, copies
- * and reorders. docs/protocol/SMH1.md §7, §8, §11. Roaming is not in SMH1.md yet; its rule is below, and
- * docs/formal.md says it in full.
+ * and reorders. docs/protocol/SMH1.md §7, §8, §9, §11; docs/formal.md says the rule for roaming in full.
  *
  * A moves: its address changes and may change back, and it doesn't notice. B stays where it is. Session 0 is
  * the one that A begins, session 1 the one that B begins; either may have the lower hash of its M1.

@@ -107,7 +107,7 @@ extension MeshNode {
     guard let slot = neighbours.slot(receiverIndex: index),
       neighbours.entries[slot].current?.session.receives(index) ?? false
     else { return }
-    neighbours.entries[slot].current!.session.confirm(now: now, into: &sessionActions)
+    neighbours.entries[slot].current!.session.confirm(at: endpoint, now: now, into: &sessionActions)
     performSessionActions(slot, current: true, now)
   }
 }

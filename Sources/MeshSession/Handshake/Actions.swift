@@ -81,8 +81,8 @@ public enum ResponderAction {
   /// The peer is authenticated. M4 has been sealed and stands among the actions before this one. `early`:
   /// transport packets that came too soon, to be given to ``Session/open(_:now:into:)``.
   case established(Session, peerKey: IdentityPublicKey, from: Endpoint, early: [[UInt8]])
-  /// An M3 of a completed handshake came again: have the session with this receive index send an empty packet
-  /// (``Session/confirm(now:into:)``).
+  /// An M3 of a completed handshake came again: have the session with this receive index send M4
+  /// to where it came from (``Session/confirm(at:now:into:)``). The session's address stays.
   case confirmAgain(receiveIndex: UInt32, to: Endpoint)
   /// The index that `freshIndex` gave goes unused.
   case indexRetired(UInt32)

@@ -93,5 +93,8 @@ struct CompletedHandshake {
   let suite: AEADSuite
   let m3Key: AEADKey
   let until: Instant
+  /// When M4 went out to its origin.
   var lastConfirmation: Instant
+  /// And anywhere else. Counted apart, so that who repeats an M3 that it saw keeps none from its initiator.
+  var lastElsewhere: Instant?
 }

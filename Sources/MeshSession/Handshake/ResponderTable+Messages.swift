@@ -182,20 +182,23 @@ extension ResponderTable {
       .compute(id, .verify(signature: body.signature, of: th4, by: key, .handshakeInitiator)))
   }
 
-  /// An M3 whose M4 seems lost.
+  /// An M3 whose M4 seems lost, or went to where its initiator was: the answer goes to where this M3 came
+  /// from. It is smaller than any fragment of M3, so it needs no validated address.
   private mutating func confirmAgain(
     _ datagram: HandshakeDatagram, _ source: Endpoint, _ now: Instant, _ actions: inout [ResponderAction]
   ) {
-    guard let done = completed[datagram.receiver], done.origin.source == source else {
-      return drop(.unknownHandshake, &actions)
-    }
-    guard now >= done.lastConfirmation + Limits.confirmationInterval else {
-      return drop(.confirmationTooSoon, &actions)
-    }
+    guard let done = completed[datagram.receiver] else { return drop(.unknownHandshake, &actions) }
+    let isElsewhere = done.origin.source != source
+    let last = isElsewhere ? done.lastElsewhere : done.lastConfirmation
+    if let last, now < last + Limits.confirmationInterval { return drop(.confirmationTooSoon, &actions) }
     guard datagram.suite == done.suite.rawValue, datagram.opened(with: done.m3Key) != nil else {
       return drop(.unopened, &actions)
     }
-    completed[datagram.receiver]?.lastConfirmation = now
+    if isElsewhere {
+      completed[datagram.receiver]?.lastElsewhere = now
+    } else {
+      completed[datagram.receiver]?.lastConfirmation = now
+    }
     actions.append(.confirmAgain(receiveIndex: done.receiveIndex, to: source))
   }
 }

@@ -30,7 +30,7 @@ public enum SessionAction {
   case send([UInt8])
   /// A path probe: send unfragmented (DF); losing it is no failure.
   case sendProbe([UInt8])
-  /// Not to where the session's packets go: a path challenge, or the answer to one.
+  /// Perhaps not to where the session's packets go: a path challenge, the answer to one, or M4 again.
   case sendElsewhere([UInt8], to: Endpoint)
   /// The peer's newest packet, of so many bytes, came from there: call
   /// ``Session/challenge(_:bytes:received:now:into:)``, unless nothing is ever to be sent there.

@@ -69,6 +69,9 @@ extension Session {
     if probe.next == nil { probe.start(now: now) }
     guard !epochs[position].isProven else { return }
     epochs[position].isProven = true
+    for old in 0..<position {
+      epochs[old].receivesUntil = min(epochs[old].receivesUntil, now + Limits.oldKeyLife)
+    }
     if position > sending { useNewKeys(position, now, &actions) }
   }
 

@@ -130,11 +130,9 @@ extension Session {
         peerIndex: peerIndex, now: now))
   }
 
-  /// From here on the keys at `position` are sent with; the older ones are received for 10 s more.
+  /// From here on the keys at `position` are sent with. The older ones are received until 10 s after the
+  /// first packet under these: until one comes, the peer may not know that they are in use.
   mutating func useNewKeys(_ position: Int, _ now: Instant, _ actions: inout [SessionAction]) {
-    for old in 0..<position {
-      epochs[old].receivesUntil = min(epochs[old].receivesUntil, now + Limits.oldKeyLife)
-    }
     sending = position
     rekey.confirmations = 0
     askedForKeys = false

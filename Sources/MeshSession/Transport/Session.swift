@@ -162,11 +162,20 @@ public struct Session {
     return .success(())
   }
 
-  /// Sends an empty packet: M4 again, or a keepalive.
+  /// Sends an empty packet: M4, or a keepalive.
   public mutating func confirm(now: Instant, into actions: inout [SessionAction]) {
     guard maySend(now) else { return }
     actions.append(.send(sealWhole([])))
     sent(now, isEmpty: true)
+  }
+
+  /// Sends M4 again, to where an M3 has come from: perhaps not where the session's packets go, so it is no
+  /// keepalive of that path.
+  public mutating func confirm(
+    at endpoint: Endpoint, now: Instant, into actions: inout [SessionAction]
+  ) {
+    guard maySend(now) else { return }
+    actions.append(.sendElsewhere(sealWhole([]), to: endpoint))
   }
 
   /// Seals a plaintext into a datagram of its own.

@@ -214,10 +214,10 @@ struct SessionPeer: Driven {
         knownKeys[key.keyHash] = key
         let id = hold(session, at: endpoint, attempt: nil)
         for datagram in early { open(datagram, on: id, from: endpoint, now: now) }
-      case .confirmAgain(let index, _):
+      case .confirmAgain(let index, let endpoint):
         guard let id = routes[index] else { continue }
         var more: [SessionAction] = []
-        sessions[id]?.session.confirm(now: now, into: &more)
+        sessions[id]?.session.confirm(at: endpoint, now: now, into: &more)
         perform(more, of: id, now: now)
       case .indexRetired: break
       case .dropped(let reason): StandardStreams.print("dropped", "handshake", "\(reason)")
