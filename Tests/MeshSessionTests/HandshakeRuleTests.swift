@@ -251,16 +251,6 @@ import Testing
 
   private let elsewhere = Endpoint(.v4(0xc000_0299), port: 5)
 
-  @Test func aReplayedM3FromAnotherAddressIsNotAnswered() throws {
-    let world = World.connected()
-    world.run(for: .seconds(1))
-    let m3 = try #require(world.sent.first { $0.kind == 6 }?.bytes)
-    world.bob.receive(m3, from: elsewhere, now: world.now)
-    #expect(world.bob.drops.last == .unknownHandshake && world.bob.outbox.isEmpty)
-    world.bob.receive(m3, from: world.alice.endpoint, now: world.now)
-    #expect(world.bob.outbox.count == 1)
-  }
-
   @Test func earlyPacketsAreKeptFromTheAddressOfTheHandshakeOnly() throws {
     let world = World()
     world.fate = { _, sent in sent.kind == 6 && sent.bytes[3] > 0 ? [] : [World.latency] }
