@@ -27,4 +27,12 @@ import Testing
     #expect(limiter.secondsToWait(103, now: at(10)) == nil)
     #expect(limiter.count == 1)
   }
+
+  // A request that costs as much as the table is long would take this many minutes.
+  @Test(.timeLimit(.minutes(1))) func `a long table doesn't make a request dearer`() {
+    let peers = 100_000
+    var limiter = RateLimiter<Int>(perSecond: 1, burst: 2, capacity: peers)
+    for _ in 0..<2 { for key in 0..<peers { #expect(limiter.secondsToWait(key, now: at(0)) == nil) } }
+    #expect(limiter.count == peers)
+  }
 }

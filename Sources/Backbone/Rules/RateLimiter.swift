@@ -11,9 +11,8 @@ struct RateLimiter<Key: Hashable & Sendable>: Sendable {
     var updated: Instant
   }
 
-  let perSecond: Double
-  let burst: Double
-  let capacity: Int
+  private let rate: Rate
+  private let capacity: Int
   private var buckets: [Key: Bucket] = [:]
   private var shared: Bucket?
   private var swept: Instant?
@@ -23,8 +22,7 @@ struct RateLimiter<Key: Hashable & Sendable>: Sendable {
   ///   - burst: how much it holds; at least 1.
   ///   - capacity: the most buckets kept.
   init(perSecond: Double, burst: Double, capacity: Int) {
-    self.perSecond = perSecond
-    self.burst = max(1, burst)
+    rate = Rate(perSecond: perSecond, burst: max(1, burst))
     self.capacity = capacity
   }
 
@@ -36,33 +34,40 @@ struct RateLimiter<Key: Hashable & Sendable>: Sendable {
     if buckets[key] == nil, buckets.count >= capacity {
       sweep(now: now)
       if buckets.count >= capacity {
-        var bucket = shared ?? Bucket(level: burst, updated: now)
+        var bucket = shared ?? Bucket(level: rate.burst, updated: now)
         defer { shared = bucket }
-        return take(from: &bucket, now: now)
+        return rate.take(from: &bucket, now: now)
       }
     }
-    return take(from: &buckets[key, default: Bucket(level: burst, updated: now)], now: now)
-  }
-
-  private func take(from bucket: inout Bucket, now: Instant) -> Int? {
-    bucket.level = level(of: bucket, now: now)
-    bucket.updated = now
-    guard bucket.level >= 1 else {
-      return max(1, Int(((1 - bucket.level) / perSecond).rounded(.up)))
-    }
-    bucket.level -= 1
-    return nil
-  }
-
-  private func level(of bucket: Bucket, now: Instant) -> Double {
-    let elapsed = Double((now - bucket.updated).wholeNanoseconds) / 1e9
-    return min(burst, bucket.level + max(0, elapsed) * perSecond)
+    return rate.take(from: &buckets[key, default: Bucket(level: rate.burst, updated: now)], now: now)
   }
 
   /// At most once a second: it walks the whole table.
   private mutating func sweep(now: Instant) {
     if let swept, now - swept < .seconds(1) { return }
     swept = now
-    buckets = buckets.filter { level(of: $0.value, now: now) < burst }
+    buckets = buckets.filter { rate.level(of: $0.value, now: now) < rate.burst }
+  }
+
+  /// Apart from the table: a method of the limiter that changes a bucket in place would hold the limiter a
+  /// second time, and the table would be copied for each request.
+  private struct Rate {
+    let perSecond: Double
+    let burst: Double
+
+    func take(from bucket: inout Bucket, now: Instant) -> Int? {
+      bucket.level = level(of: bucket, now: now)
+      bucket.updated = now
+      guard bucket.level >= 1 else {
+        return max(1, Int(((1 - bucket.level) / perSecond).rounded(.up)))
+      }
+      bucket.level -= 1
+      return nil
+    }
+
+    func level(of bucket: Bucket, now: Instant) -> Double {
+      let elapsed = Double((now - bucket.updated).wholeNanoseconds) / 1e9
+      return min(burst, bucket.level + max(0, elapsed) * perSecond)
+    }
   }
 }
