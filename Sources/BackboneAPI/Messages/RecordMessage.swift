@@ -15,6 +15,6 @@ public struct RecordMessage: Hashable, Sendable {
 
   /// As a body.
   public var json: [UInt8] {
-    Array(#"{"record":""#.utf8) + Base64.encode(record).utf8 + Array(#""}"#.utf8)
+    Base64.characters(record, after: #"{"record":""#, before: #""}"#)
   }
 }
