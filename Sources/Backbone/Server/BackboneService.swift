@@ -86,7 +86,7 @@ public struct BackboneService: Service {
         address: .hostname(listener.host, port: listener.port),
         availableConnectionsDelegate: MaximumAvailableConnections(limit)),
       onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
-      logger: logger)
+      logger: Unattached.logger(like: logger))
   }
 }
 
