@@ -117,6 +117,8 @@ import Testing
         let answer = try await backbone.send(.GET, "/api/peers/lookup" + query, headers: headers)
         #expect(answer.problem?.kind == .malformedRequest)
       }
+      let twice = try await backbone.send(.GET, "/api/peers/lookup", headers: headers + [headers[0]])
+      #expect(twice.problem?.kind == .tokenRefused)
       func publish(_ bundle: [UInt8]) async throws -> Problem.Kind? {
         let body = RecordMessage(record: bundle).json
         return try await backbone.send(.PUT, "/api/peers/record", headers: headers, body: body)

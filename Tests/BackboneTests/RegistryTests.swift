@@ -37,8 +37,11 @@ import Testing
     let token = try answer.decoded(VerifyAnswer.self).sessionToken
     let session = try await registry.session(authorization: "Bearer \(token)")
     #expect(session.peer == Fixture.alice.keyHash)
-    await #expect(throws: Refusal(.tokenRefused), "only as a Bearer token (RFC 6750)") {
-      try await registry.session(authorization: "Digest \(token)")
+    #expect(try await registry.session(authorization: "bEARER \(token)") == session)
+    for other in ["Digest \(token)", "Bearer\u{0}\(token)", "Bearer", "Bearer ", token, ""] {
+      await #expect(throws: Refusal(.tokenRefused), "only as a Bearer token (RFC 6750)") {
+        try await registry.session(authorization: other)
+      }
     }
     let until = clock.now + .seconds(86_400)
 

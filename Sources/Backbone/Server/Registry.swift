@@ -131,10 +131,15 @@ final class Registry: Sendable {
   }
 
   /// The session behind an `Authorization` field.
-  func session(authorization: String?) async throws -> Session {
+  nonisolated(nonsending) func session(authorization: String?) async throws -> Session {
     do throws(TokenRefusal) {
-      guard let authorization, authorization.prefix(7).lowercased() == "bearer " else { throw .malformed }
-      let session = try await tokens.verify(String(authorization.dropFirst(7)), now: clock.wall())
+      guard let token = authorization.flatMap(Self.bearerToken) else { throw .malformed }
+      let now = clock.wall()
+      // Most requests bring a token that is remembered.
+      let session =
+        if let known = try tokens.remembered(token, now: now) { known } else {
+          try await tokens.verify(token, now: now)
+        }
       guard !state.withLock({ $0.revocations.revoke(session) }) else { throw .revoked }
       if case .list(let listed) = settings.admission, !listed.contains(session.peer) { throw .notAdmitted }
       return session
@@ -142,6 +147,16 @@ final class Registry: Sendable {
       metrics.tokenRefusals[error]?.increment()
       throw Refusal(.tokenRefused)
     }
+  }
+
+  /// What follows the scheme, which is of either case (RFC 9110 §11.1).
+  private static func bearerToken(_ authorization: String) -> String? {
+    let scheme = "bearer "
+    let text = authorization.utf8
+    let isScheme = text.prefix(scheme.utf8.count).elementsEqual(scheme.utf8) { given, wanted in
+      given == wanted || ((65...90).contains(given) && given | 0x20 == wanted)
+    }
+    return isScheme ? String(Substring(text.dropFirst(scheme.utf8.count))) : nil
   }
 
   /// Stores a record that came from `address`, or finds it stored.
@@ -221,7 +236,7 @@ final class Registry: Sendable {
   }
 
   /// A peer's record as a ``RecordMessage`` in JSON, as much of it as `asker` may see.
-  func lookUp(_ peer: PeerID, for asker: KeyHash) async throws -> [UInt8] {
+  nonisolated(nonsending) func lookUp(_ peer: PeerID, for asker: KeyHash) async throws -> [UInt8] {
     guard let record = try await store.record(of: peer), !record.isTombstone, clock.wall() < record.expiry,
       !record.publicBundle.isEmpty
     else {

@@ -26,14 +26,14 @@ struct RegistryResponder: HTTPResponder {
       response = errorResponse(for: error, context: context)
     }
     if request.method == .head { response.body = ResponseBody() }
-    response.headers[.cacheControl] = "no-store"
+    response.headers.append(Self.uncached)
     if let route { registry.metrics.record(ContinuousClock.now - start, of: route) }
     return response
   }
 
-  private func answer(_ route: Route?, _ request: Request, _ query: Substring?, _ context: HTTPContext)
-    async throws -> Response
-  {
+  private nonisolated(nonsending) func answer(
+    _ route: Route?, _ request: Request, _ query: Substring?, _ context: HTTPContext
+  ) async throws -> Response {
     guard let route else {
       try registry.admitStray(from: context.address)
       throw Refusal(.notFound)
@@ -75,19 +75,25 @@ struct RegistryResponder: HTTPResponder {
     }
   }
 
+  private static let uncached = HTTPField(name: .cacheControl, value: "no-store")
+
   private static func peer(in query: Substring?) throws -> PeerID {
-    let name = "peer_id="
-    guard let query, query.hasPrefix(name), let peer = PeerID(hex: String(query.dropFirst(name.count))) else {
+    let name = "peer_id=".utf8
+    guard let text = query?.utf8, text.starts(with: name),
+      let peer = PeerID(hex: String(Substring(text.dropFirst(name.count))))
+    else {
       throw Refusal(.malformedRequest, detail: "peer_id must be given once, as 40 hexadecimal digits")
     }
     return peer
   }
 
   /// The session of a request, counted against its peer; a request without one against its address.
-  private func session(_ request: Request, _ context: HTTPContext) async throws -> Session {
+  private nonisolated(nonsending) func session(
+    _ request: Request, _ context: HTTPContext
+  ) async throws -> Session {
     let session: Session
     do {
-      session = try await registry.session(authorization: request.headers[.authorization])
+      session = try await registry.session(authorization: request.headers.only(.authorization))
     } catch {
       try registry.admitStray(from: context.address)
       throw error
@@ -128,6 +134,18 @@ struct RequestTarget {
     let mark = text.utf8.firstIndex(of: UInt8(ascii: "?"))
     path = text[..<(mark ?? text.endIndex)]
     query = mark.map { text[text.utf8.index(after: $0)...] }
+  }
+}
+
+extension HTTPFields {
+  /// The value of a field that came once; `nil` when it didn't come, or more than once.
+  fileprivate func only(_ name: HTTPField.Name) -> String? {
+    var value: String?
+    for field in self where field.name == name {
+      guard value == nil else { return nil }
+      value = field.value
+    }
+    return value
   }
 }
 

@@ -207,7 +207,7 @@ extension SQLiteStore: Store {
     countInsert("invites")
   }
 
-  public func record(of peer: PeerID) async throws -> StoredRecord? {
+  public nonisolated(nonsending) func record(of peer: PeerID) async throws -> StoredRecord? {
     if let reader { return try reader.record(of: peer) }
     return try await read { db in
       let select = try db.cachedStatement(sql: RecordReader.query)

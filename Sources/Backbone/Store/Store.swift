@@ -114,7 +114,7 @@ public protocol Store: Sendable {
   func addInvite(secretHash: [UInt8], expiry: WallTime) async throws
 
   /// The record under a PeerID. One that has expired may have lost its content.
-  func record(of peer: PeerID) async throws -> StoredRecord?
+  nonisolated(nonsending) func record(of peer: PeerID) async throws -> StoredRecord?
   /// Stores a record if what stands under its PeerID still is `known`. A new one counts against `network`,
   /// if there is one, for as long as its row is kept.
   func put(

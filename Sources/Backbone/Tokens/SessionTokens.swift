@@ -90,16 +90,20 @@ final class SessionTokens: Sendable {
 
   /// The session that a token stands for. Revocation is for the caller to check.
   func verify(_ token: String, now: WallTime) async throws(TokenRefusal) -> Session {
-    if let session = verified.withLock({ $0[token] }) {
-      guard now < session.expiry else { throw .expired }
-      return session
-    }
+    if let session = try remembered(token, now: now) { return session }
     let session = try await check(token)
     guard now < session.expiry else { throw .expired }
     verified.withLock {
       if $0.count >= Self.rememberedTokens { $0.removeAll(keepingCapacity: true) }
       $0[token] = session
     }
+    return session
+  }
+
+  /// The same for one that was verified before.
+  func remembered(_ token: String, now: WallTime) throws(TokenRefusal) -> Session? {
+    guard let session = verified.withLock({ $0[token] }) else { return nil }
+    guard now < session.expiry else { throw .expired }
     return session
   }
 

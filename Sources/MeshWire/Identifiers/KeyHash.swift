@@ -8,7 +8,7 @@ public struct KeyHash: Hashable, Sendable, Comparable {
   @usableFromInline let words: (UInt64, UInt64, UInt64, UInt64)
 
   /// Reads a key hash from exactly 32 bytes; `nil` for any other length.
-  public init?(_ bytes: some Collection<UInt8>) {
+  @inlinable public init?(_ bytes: some Collection<UInt8>) {
     guard bytes.count == Self.size else { return nil }
     var iterator = bytes.makeIterator()
     func word() -> UInt64 {

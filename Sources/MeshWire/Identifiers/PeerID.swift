@@ -12,14 +12,14 @@ public struct PeerID: Hashable, Sendable, Comparable {
   let middle: UInt64
   let low: UInt32
 
-  init(_ high: UInt64, _ middle: UInt64, _ low: UInt32) {
+  @usableFromInline init(_ high: UInt64, _ middle: UInt64, _ low: UInt32) {
     self.high = high
     self.middle = middle
     self.low = low
   }
 
   /// Reads a PeerID from exactly 20 bytes; `nil` for any other length.
-  public init?(_ bytes: some Collection<UInt8>) {
+  @inlinable public init?(_ bytes: some Collection<UInt8>) {
     guard bytes.count == Self.size else { return nil }
     var iterator = bytes.makeIterator()
     func word(_ size: Int) -> UInt64 {
