@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 from shadowmesh_peer import keys  # noqa: E402
 from shadowmesh_peer.responder import Responder  # noqa: E402
 from shadowmesh_peer.udp import UDPPeer  # noqa: E402
+from swift_peer import SwiftPeer  # noqa: E402
 
 
 def swift_program(name: str) -> Path:
@@ -39,3 +40,15 @@ def peer() -> Iterator[Callable[..., UDPPeer]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def swift() -> Iterator[Callable[..., SwiftPeer]]:
+    started: list[SwiftPeer] = []
+
+    def start(*arguments: str) -> SwiftPeer:
+        started.append(SwiftPeer(swift_program("smh1-interop-peer"), *arguments))
+        return started[-1]
+
+    yield start
+    assert [one.close() for one in started] == [0] * len(started)

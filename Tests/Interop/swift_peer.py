@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shadowmesh_peer.responder import Address
+from shadowmesh_peer.roaming import Address
 from shadowmesh_peer.udp import UDPPeer, drive
 
 

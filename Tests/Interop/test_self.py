@@ -174,6 +174,26 @@ def test_rekey(peer, initiator_asks):
     carries(a, b, mine, theirs, b"under new keys")
 
 
+def test_old_keys_end_ten_seconds_after_the_first_packet_under_the_new(peer):
+    a, b = peer(), peer()
+    mine, theirs = joined(a, b)
+    now = time.monotonic()
+    late = [theirs.seal(bytes((IP,)) + b"late", now) for _ in range(3)]
+    mine.rekey(now)
+    for sender, receiver in ((mine, theirs), (theirs, mine)):
+        for datagram in sender.outgoing:
+            receiver.receive(datagram, now)
+        sender.outgoing.clear()
+    assert (mine.sending.generation, theirs.sending.generation) == (1, 0)
+    now += 60
+    assert mine.receive(late[0], now) is not None, "nothing has come under the new keys"
+    (confirmation,) = mine.outgoing
+    theirs.receive(confirmation, now)
+    mine.receive(theirs.outgoing.pop(), now)
+    assert mine.receive(late[1], now + 10) is not None
+    assert mine.receive(late[2], now + 11) is None and mine.drops["receiver index"] == 1
+
+
 def test_path_probe_raises_the_payload(peer):
     a, b = peer(), peer()
     mine, _ = joined(a, b)

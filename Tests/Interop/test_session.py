@@ -6,11 +6,9 @@ import os
 import random
 import struct
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from conftest import swift_program
 from faults import (
     Hears, LosesAtRandom, LosesFirst, LosesOnce, MiscountedM1, WrongContextInitiator,
     WrongContextResponder, WrongFinishedInitiator, WrongFinishedResponder, WrongKeyHashInitiator,
@@ -24,18 +22,6 @@ from shadowmesh_peer.udp import UDPPeer, passes
 from swift_peer import SwiftPeer
 
 AES, CHACHA = wire.AES_256_GCM, wire.CHACHA20_POLY1305
-
-
-@pytest.fixture
-def swift() -> Iterator[Callable[..., SwiftPeer]]:
-    started: list[SwiftPeer] = []
-
-    def start(*arguments: str) -> SwiftPeer:
-        started.append(SwiftPeer(swift_program("smh1-interop-peer"), *arguments))
-        return started[-1]
-
-    yield start
-    assert [one.close() for one in started] == [0] * len(started)
 
 
 def python_calls(a: UDPPeer, b: SwiftPeer, **options) -> Session:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from . import keys, wire
 from .backoff import Backoff
+from .roaming import Address
 from .transport import Session, fresh_index
-
-Address = tuple[str, int]
 
 HALF_OPEN_LIMIT = 1_024
 COOKIE_FROM = 64
@@ -44,6 +43,7 @@ class HalfOpen:
     early: list[bytes] = field(default_factory=list)
     session: Session | None = None
     last_m4: float = 0.0
+    last_m4_elsewhere: float = 0.0
     timer: Backoff = field(default_factory=Backoff)
 
 
@@ -185,6 +185,9 @@ class Responder:
     def _framed(self, datagram: bytes, address: Address, now: float) -> None:
         framed = wire.parse_framed(datagram)
         half = next((h for h in self.half_open.values() if h.responder_id == framed.receiver_id), None)
+        if half is not None and half.session is not None and framed.kind == wire.M3:
+            self._confirm_again(half, framed, address, now)
+            return
         if half is None or half.address != address:
             raise keys.Refused("no half-open of this id")
         half.received += len(datagram)
@@ -202,16 +205,8 @@ class Responder:
             self._m3(half, framed, now)
 
     def _m3(self, half: HalfOpen, framed: wire.Framed, now: float) -> None:
-        assert half.schedule is not None
-        piece = keys.open_sealed(
-            half.suite, half.schedule.kI, framed.index, framed.rest, framed.mac, framed.head)
-        if framed.suite != half.suite or piece is None:
-            raise keys.Refused("M3 does not open")
+        piece = self._opened(half, framed)
         half.validated = True
-        if half.session is not None:
-            if now - half.last_m4 >= M4_INTERVAL:
-                self._send_m4(half, now)
-            return
         half.m3 = half.m3 or wire.Assembly(framed.count)
         if half.m3.count != framed.count:
             raise wire.Malformed("M3 fragment count changed")
@@ -228,6 +223,22 @@ class Responder:
             except keys.Refused:
                 del self.half_open[(half.address, half.initiator_id)]
                 raise
+
+    def _opened(self, half: HalfOpen, framed: wire.Framed) -> bytes:
+        assert half.schedule is not None
+        piece = keys.open_sealed(
+            half.suite, half.schedule.kI, framed.index, framed.rest, framed.mac, framed.head)
+        if framed.suite != half.suite or piece is None:
+            raise keys.Refused("M3 does not open")
+        return piece
+
+    def _confirm_again(self, half: HalfOpen, framed: wire.Framed, address: Address, now: float) -> None:
+        """M4 once more, to where this M3 came from: its initiator may have moved."""
+        self._opened(half, framed)
+        last = half.last_m4 if address == half.address else half.last_m4_elsewhere
+        if now - last < M4_INTERVAL:
+            raise keys.Refused("M4 too soon")
+        self._send_m4(half, address, now)
 
     def _proved(self, half: HalfOpen, proof: wire.Proof, now: float) -> None:
         schedule, caps = half.schedule, half.caps
@@ -249,13 +260,16 @@ class Responder:
             half.suite, schedule.root, initiator=False, local_index=half.local_index,
             remote_index=caps.receiver_index, peer=proof.key_hash, now=now)
         half.timer.stop()
-        self._send_m4(half, now)
+        self._send_m4(half, half.address, now)
         self.completed.append((half.session, half.address))
 
-    def _send_m4(self, half: HalfOpen, now: float) -> None:
+    def _send_m4(self, half: HalfOpen, address: Address, now: float) -> None:
         assert half.session is not None
-        half.last_m4 = now
-        self.outgoing.append((half.session.seal(b"", now), half.address))
+        if address == half.address:
+            half.last_m4 = now
+        else:
+            half.last_m4_elsewhere = now
+        self.outgoing.append((half.session.seal(b"", now), address))
 
     def _early(self, datagram: bytes, address: Address) -> None:
         """Data that overtook M3, or came with it: kept until the M3 is checked."""

@@ -1,4 +1,4 @@
-"""Sessions: transport packets, replay window, pieces, control messages, rekeying, probes (§8 to §10)."""
+"""Sessions: transport packets, replay window, pieces, control messages, rekeying, paths (§8 to §10)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from . import keys, wire
+from .roaming import PATH_ANSWER, PATH_CHALLENGE, RANDOM, Address, Roaming
 
 WINDOW = 2_048
 PATH_PAYLOAD = 1_232
@@ -40,6 +41,13 @@ class ReplayWindow:
     def check(self, counter: int) -> bool:
         behind = self._highest - counter
         return behind < 0 or (behind < WINDOW and not self._seen >> behind & 1)
+
+    def is_newest(self, counter: int) -> bool:
+        return counter > self._highest
+
+    @property
+    def is_empty(self) -> bool:
+        return self._highest < 0
 
     def accept(self, counter: int) -> None:
         ahead = counter - self._highest
@@ -86,7 +94,9 @@ class Received:
 
 
 class Session:
-    """Both directions of one session. `outgoing` collects answers that the protocol asks for by itself."""
+    """Both directions of one session. `outgoing` collects answers that the protocol asks for by itself, and
+    `elsewhere` what goes to another address than the peer's: challenges and answers to them.
+    """
 
     def __init__(
         self, suite: int, root: bytes, *, initiator: bool, local_index: int, remote_index: int, peer: bytes,
@@ -99,7 +109,9 @@ class Session:
         self.path_payload = PATH_PAYLOAD
         self.added_peer = True
         self.outgoing: list[bytes] = []
+        self.elsewhere: list[tuple[bytes, Address]] = []
         self.drops: Counter[str] = Counter()
+        self.roaming = Roaming(self.drops)
         self.opened = False
         self.last_sent = now
         self._request: tuple[bytes, keys.Offer, int] | None = None
@@ -141,19 +153,21 @@ class Session:
 
     # In.
 
-    def receive(self, datagram: bytes, now: float) -> Received | None:
+    def receive(self, datagram: bytes, now: float, source: Address | None = None) -> Received | None:
         """A whole message, or None: a keepalive, a piece of a message not whole yet, or a drop."""
         try:
-            plaintext, epoch = self.open(datagram, now)
+            plaintext, epoch = self.open(datagram, now, source)
             received = self._assembled(plaintext, epoch, now) if plaintext else None
             if received is not None and received.kind == CONTROL:
-                self._control(received.message, now)
+                self._control(received.message, now, source)
             return received
         except (wire.Malformed, keys.Refused) as reason:
             self.drops[str(reason)] += 1
             return None
 
-    def open(self, datagram: bytes, now: float) -> tuple[bytes, Epoch]:
+    def open(
+        self, datagram: bytes, now: float, source: Address | None = None
+    ) -> tuple[bytes, Epoch]:
         if len(datagram) < 32 or datagram[0] != wire.TRANSPORT or any(datagram[1:4]):
             raise wire.Malformed("transport header")
         index, counter = struct.unpack(">IQ", datagram[4:16])
@@ -166,6 +180,10 @@ class Session:
             self.suite, epoch.receive_key, counter, datagram[16:-16], datagram[-16:], datagram[:16])
         if plaintext is None:
             raise keys.Refused("tag")
+        newer = [e for e in self.receiving.values() if e.generation > epoch.generation]
+        newest = epoch.window.is_newest(counter) and all(e.window.is_empty for e in newer)
+        if epoch.window.is_empty:
+            self._heard_first(epoch, now)
         epoch.window.accept(counter)
         self.opened = True
         if epoch is self._next:
@@ -173,7 +191,16 @@ class Session:
             self.outgoing.append(self.seal(b"", now))
         elif epoch is self.sending:
             self._confirmations = 0
+        if source is not None:
+            self.roaming.arrived(source, len(datagram), newest, now)
+            self._challenge(now)
         return plaintext, epoch
+
+    def _heard_first(self, epoch: Epoch, now: float) -> None:
+        """The peer has these keys in use, so it needs the ones before them for what is under way only."""
+        for older in self.receiving.values():
+            if older.generation < epoch.generation:
+                older.ends = min(older.ends or now + OLD_KEYS_LIFE, now + OLD_KEYS_LIFE)
 
     def _assembled(self, plaintext: bytes, epoch: Epoch, now: float) -> Received | None:
         kind = plaintext[0]
@@ -203,7 +230,7 @@ class Session:
 
     # Control messages that a session answers by itself.
 
-    def _control(self, message: bytes, now: float) -> None:
+    def _control(self, message: bytes, now: float, source: Address | None) -> None:
         kind, body = message[:1], message[1:]
         if kind == bytes((PING,)) and len(body) == 4:
             self._answer(struct.pack(">B4sB", PONG, body, int(self.added_peer)), now)
@@ -212,6 +239,15 @@ class Session:
         elif kind == bytes((PATH_PROBE_ACK,)) and len(body) == 2:
             (size,) = struct.unpack(">H", body)
             self.path_payload = max(self.path_payload, size)
+        elif kind == bytes((PATH_CHALLENGE,)):
+            if len(body) != RANDOM or source is None:
+                raise keys.Refused("path challenge")
+            self._send_elsewhere(bytes((PATH_ANSWER,)) + body, source)
+            self.path_payload = PATH_PAYLOAD
+        elif kind == bytes((PATH_ANSWER,)):
+            if not self.roaming.answered(body, source):
+                raise keys.Refused("path answer")
+            self.path_payload = PATH_PAYLOAD
         elif kind == bytes((REKEY_REQUEST,)) and len(body) == 8 + wire.OFFER:
             self._rekey_requested(message, now)
         elif kind == bytes((REKEY_ANSWER,)) and len(body) == 8 + wire.ANSWER:
@@ -219,6 +255,15 @@ class Session:
 
     def _answer(self, message: bytes, now: float) -> None:
         self.outgoing += self.send(CONTROL, message, now)
+
+    def _challenge(self, now: float) -> None:
+        due = self.roaming.due(now)
+        if due is not None:
+            self._send_elsewhere(*due)
+
+    def _send_elsewhere(self, message: bytes, address: Address) -> None:
+        """It counts as nothing sent to the peer's address."""
+        self.elsewhere.append((self.seal(bytes((CONTROL,)) + message, self.last_sent), address))
 
     def probe(self, size: int, now: float) -> None:
         message = struct.pack(">BH", PATH_PROBE, size)
@@ -235,7 +280,8 @@ class Session:
         self._answer(request, now)
 
     def tick(self, now: float) -> None:
-        """A request for new keys, and then their use, is sent each second until it is answered."""
+        """A request for new keys, then their use, and a challenge are sent each second until answered."""
+        self._challenge(now)
         if self._confirmations and now >= self._confirmation_due:
             self._confirm(now)
         if self._request is not None and now >= self._request_due:
@@ -285,7 +331,4 @@ class Session:
         self.outgoing.append(self.seal(b"", now))
 
     def _send_with(self, epoch: Epoch, now: float) -> None:
-        for older in self.receiving.values():
-            if older is not epoch:
-                older.ends = min(older.ends or now + OLD_KEYS_LIFE, now + OLD_KEYS_LIFE)
         self.sending, self._next = epoch, None

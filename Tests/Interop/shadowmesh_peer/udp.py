@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 
 from . import keys, wire
 from .initiator import Initiator
-from .responder import Address, Responder
+from .responder import Responder
+from .roaming import Address
 from .transport import CONTROL, IP, Received, Session
 
 Filter = Callable[[bytes], bool]
@@ -20,16 +21,18 @@ def passes(datagram: bytes) -> bool:
 
 
 class UDPPeer:
-    """`drops_incoming` and `drops_outgoing` stand for a lossy path: True loses the datagram."""
+    """`drops_incoming` and `drops_outgoing` stand for a lossy path: True loses the datagram.
+
+    `shown` stands for a NAT before another peer: by that peer's own address the one that it is seen at.
+    """
 
     def __init__(self, identity: keys.Identity, responder: Responder | None = None):
         self.identity = identity
         self.responder = responder or Responder(identity)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.setblocking(False)
+        self.socket = bound_socket()
         self.initiators: dict[bytes, tuple[Initiator, Address]] = {}
-        self.sessions: list[tuple[Session, Address]] = []
+        self.sessions: list[Session] = []
+        self.shown: dict[Address, Address] = {}
         self.received: list[Received] = []
         self.drops_incoming: Filter = passes
         self.drops_outgoing: Filter = passes
@@ -38,6 +41,11 @@ class UDPPeer:
     @property
     def address(self) -> Address:
         return self.socket.getsockname()
+
+    def move(self) -> None:
+        """From here on its packets come from another port, and what goes to the old one is lost."""
+        self.socket.close()
+        self.socket = bound_socket()
 
     def close(self) -> None:
         self.socket.close()
@@ -49,7 +57,7 @@ class UDPPeer:
         return initiator
 
     def session_with(self, key_hash: bytes) -> Session | None:
-        for session, _ in self.sessions:
+        for session in self.sessions:
             if session.peer == key_hash:
                 return session
         return None
@@ -74,11 +82,11 @@ class UDPPeer:
             except BlockingIOError:
                 break
             if not self.drops_incoming(datagram):
-                self.receive(datagram, address, now)
+                self.receive(datagram, self.shown.get(address, address), now)
         for initiator, _ in self.initiators.values():
             initiator.tick(now)
         self.responder.tick(now)
-        for session, _ in self.sessions:
+        for session in self.sessions:
             session.tick(now)
         self._flush()
 
@@ -89,24 +97,25 @@ class UDPPeer:
         elif kind in (wire.RETRY, wire.M2A, wire.M2B, wire.ACK) and datagram[5:13] in self.initiators:
             initiator, _ = self.initiators[datagram[5:13]]
             initiator.receive(datagram, now)
-            if initiator.session is not None and self._place(initiator.session) is None:
-                self.sessions.append((initiator.session, address))
+            if initiator.session is not None and initiator.session not in self.sessions:
+                self._hold(initiator.session, address)
         else:
             self.responder.receive(datagram, address, now)
             completed, self.responder.completed = self.responder.completed, []
             for session, session_address in completed:
-                self.sessions.append((session, session_address))
+                self._hold(session, session_address)
                 for early in self.responder.early_packets(session):
                     self._transport(early, session_address, now)
 
-    def _place(self, session: Session) -> int | None:
-        return next((i for i, (s, _) in enumerate(self.sessions) if s is session), None)
+    def _hold(self, session: Session, address: Address) -> None:
+        session.roaming.address = address
+        self.sessions.append(session)
 
     def _transport(self, datagram: bytes, address: Address, now: float) -> None:
         index = int.from_bytes(datagram[4:8])
-        for session, _ in self.sessions:
+        for session in self.sessions:
             if index in session.receiving:
-                message = session.receive(datagram, now)
+                message = session.receive(datagram, now, address)
                 if message is not None:
                     self.received.append(message)
                 for initiator, _ in self.initiators.values():
@@ -121,15 +130,34 @@ class UDPPeer:
         for datagram, address in self.responder.outgoing:
             self._send_all([datagram], address)
         self.responder.outgoing.clear()
-        for session, address in self.sessions:
-            self._send_all(session.outgoing, address)
+        for session in self.sessions:
+            assert session.roaming.address is not None
+            self._send_all(session.outgoing, session.roaming.address)
+            for datagram, address in session.elsewhere:
+                self._send_all([datagram], address)
+            session.elsewhere.clear()
 
     def _send_all(self, datagrams: list[bytes], address: Address) -> None:
         for datagram in datagrams:
             self.sent.append(datagram)
-            if not self.drops_outgoing(datagram):
-                self.socket.sendto(datagram, address)
+            real = self._real(address)
+            if real is not None and not self.drops_outgoing(datagram):
+                self.socket.sendto(datagram, real)
         datagrams.clear()
+
+    def _real(self, address: Address) -> Address | None:
+        """Where a datagram to this address ends; None when it is shown elsewhere, and nobody is there."""
+        for real, shown in self.shown.items():
+            if shown == address:
+                return real
+        return None if address in self.shown else address
+
+
+def bound_socket() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("127.0.0.1", 0))
+    made.setblocking(False)
+    return made
 
 
 def drive(peers: Iterable[UDPPeer], until: Callable[[], bool], seconds: float = 20.0) -> bool:
