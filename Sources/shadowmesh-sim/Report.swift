@@ -1,3 +1,4 @@
+import Charts
 import Foundation
 
 /// What all runs came to, as a table for a person and as JSON for a machine.
@@ -6,11 +7,13 @@ struct Report: Encodable {
   var seconds: Int64 = 0
   private(set) var ok = true
   private(set) var figures: [Figure] = []
+  private(set) var curves: [Curve] = []
 
   init(seed: UInt64) { self.seed = seed }
 
   mutating func add(_ result: Runner.Result) {
     figures += result.figures
+    curves += result.curves
     ok = ok && result.figures.allSatisfy(\.isOK) && result.failures.isEmpty
   }
 

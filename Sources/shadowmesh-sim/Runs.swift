@@ -1,3 +1,4 @@
+import Charts
 import MeshWire
 import Simulation
 
@@ -31,6 +32,8 @@ struct Runner {
     var figures: [Figure]
     /// The seeds (or numbers of cases) that failed, and why.
     var failures: [(run: RunName, number: UInt64, why: String)] = []
+    /// What `draw` makes pictures of.
+    var curves: [Curve] = []
   }
 
   func play(_ run: RunName) async -> Result {

@@ -44,7 +44,8 @@ enum ImportArrows {
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
     ],
-    "shadowmesh-sim": ["Simulation", "MeshWire", "ArgumentParser"],
+    "Charts": [],
+    "shadowmesh-sim": ["Simulation", "Charts", "MeshWire", "ArgumentParser"],
     "shadowmesh-lightnode": [
       "LightNode", "ControlAPI", "MeshWire", "StrictConfiguration", "Logging", "ArgumentParser",
     ],
