@@ -89,6 +89,22 @@ struct MetricsServerTests {
     #expect(registry.render().split(separator: "\n").contains("shadowmesh_rekeys_total 10"))
   }
 
+  @Test("What the node counts of moves and records is in /metrics, each under its own name")
+  func countsOfTheNode() {
+    let registry = PrometheusRegistry()
+    var counters = NodeCounters()
+    counters.peersMoved = 3
+    counters.recordsPushed = 4
+    counters.recordsRefused = 5
+    counters.privatePartsDropped = 6
+    NodeCounts(factory: registry).take(counters)
+    let lines = registry.render().split(separator: "\n").filter { $0.hasPrefix("shadowmesh_") }
+    for line in [
+      "shadowmesh_peers_moved_total 3", "shadowmesh_records_pushed_total 4",
+      "shadowmesh_records_refused_total 5", "shadowmesh_private_parts_dropped_total 6",
+    ] as [Substring] { #expect(lines.contains(line)) }
+  }
+
   private func firstAnswer(from port: Int) async throws -> String {
     var all = ""
     while all.isEmpty { all = try await answer(from: port) }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// The node's own counts as metrics. The loop counts packets and drops itself, as they happen.
 final class NodeCounts: Sendable {
-  private let handshakes: [(counter: Counter, value: any KeyPath<NodeCounters, UInt64> & Sendable)]
+  private let counters: [(counter: Counter, value: any KeyPath<NodeCounters, UInt64> & Sendable)]
   /// How much of each of them the metrics were told.
   private let told: Mutex<[UInt64]>
   private let table = Gauge(label: "shadowmesh.table_contacts")
@@ -18,7 +18,7 @@ final class NodeCounts: Sendable {
     func counter(_ label: String, _ dimension: (String, String)? = nil) -> Counter {
       Counter(label: label, dimensions: dimension.map { [$0] } ?? [], factory: factory)
     }
-    handshakes = [
+    counters = [
       (counter("shadowmesh.handshakes", ("outcome", "started")), \.handshakesStarted),
       (counter("shadowmesh.handshakes", ("outcome", "completed")), \.handshakesCompleted),
       (counter("shadowmesh.handshakes", ("outcome", "failed")), \.handshakesFailed),
@@ -27,8 +27,12 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.lookups", ("source", "peers")), \.lookupsFromPeers),
       (counter("shadowmesh.lookups", ("source", "none")), \.lookupsFailed),
       (counter("shadowmesh.rekeys"), \.rekeys),
+      (counter("shadowmesh.peers_moved"), \.peersMoved),
+      (counter("shadowmesh.records_pushed"), \.recordsPushed),
+      (counter("shadowmesh.records_refused"), \.recordsRefused),
+      (counter("shadowmesh.private_parts_dropped"), \.privatePartsDropped),
     ]
-    told = Mutex(Array(repeating: 0, count: handshakes.count))
+    told = Mutex(Array(repeating: 0, count: self.counters.count))
   }
 
   /// Brings the metrics up to a status.
@@ -46,7 +50,7 @@ extension NodeCounts {
   /// Adds what is new. Of two scrapes at once the older counts may come last: they add nothing.
   func take(_ counters: NodeCounters) {
     told.withLock { told in
-      for (index, entry) in handshakes.enumerated() {
+      for (index, entry) in self.counters.enumerated() {
         let now = counters[keyPath: entry.value]
         guard now > told[index] else { continue }
         entry.counter.increment(by: now - told[index])
