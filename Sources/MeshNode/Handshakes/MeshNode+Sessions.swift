@@ -20,6 +20,12 @@ extension MeshNode {
         // It has the lower hash, or it would have been ended; it waits for the peer as below.
         neighbours.entries[slot].current = existing
         setPrevious(live, slot)
+      } else if existing.session.stays(beside: session), existing.session.confirmedAt != nil {
+        // It has opened a packet since the other handshake began: the peer has it, and counts on it.
+        var loser = live
+        loser.session.supersede(by: existing.session, now: now)
+        neighbours.entries[slot].current = existing
+        setPrevious(loser, slot)
       } else if existing.session.stays(beside: session) {
         // The peer may never get our M3: what goes out meanwhile goes in the session that it has for certain.
         neighbours.entries[slot].current = live
