@@ -90,6 +90,7 @@ struct Runner {
 
   private func loss() async -> Result {
     var result = Result(figures: [])
+    var series: [Chart.Series] = []
     for isPublic in [false, true] {
       let seeds = seeds(scale.of(20_000))
       let outcomes = await workers.play("loss", seeds) {
@@ -112,10 +113,22 @@ struct Runner {
         Figure("\(name): median", sorted[sorted.count / 2] / .seconds(1), "s"),
         Figure("\(name): 99.9 of 100 within", sorted[sorted.count * 999 / 1_000] / .seconds(1), "s"),
       ]
+      series.append(
+        Chart.Series(
+          isPublic ? "public node" : "private node", isPublic ? .dashed : .line,
+          pairs: (0...100).map { tenth in
+            let within = sorted.count { $0 <= .milliseconds(100) * tenth }
+            return (Double(tenth) / 10, 100 * Double(within) / Double(sorted.count))
+          }))
       for (number, outcome) in zip(seeds, outcomes) {
         if let violation = outcome.violation { result.failures.append((.loss, number, "\(violation)")) }
       }
     }
+    let chart = Chart(
+      "Handshakes at 10 % loss, 80 ms there and back", x: Chart.Axis("seconds since the first message"),
+      y: Chart.Axis("connected by then, % of handshakes", range: 0...100), series: series,
+      gate: Chart.Gate(99.9, "gate: 99.9 % within 10 s"))
+    result.curves.append(Curve("handshake-time", chart))
     return result
   }
 

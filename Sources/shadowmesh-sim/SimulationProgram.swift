@@ -7,7 +7,8 @@ struct SimulationProgram: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shadowmesh-sim",
     abstract: "Runs the protocol cores in a simulated internet, from one seed.",
-    discussion: "See docs/simulation.md.", subcommands: [Run.self, Replay.self], defaultSubcommand: Run.self)
+    discussion: "See docs/simulation.md.", subcommands: [Run.self, Replay.self, Draw.self],
+    defaultSubcommand: Run.self)
 }
 
 /// Plays runs and holds them to their gates.
