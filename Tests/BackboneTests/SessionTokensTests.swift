@@ -11,13 +11,13 @@ import Testing
 
   private func tokens(
     _ keys: RegionKeys? = nil, region: Region = Fixture.region, issuer: IdentityKey = Fixture.backboneKey
-  ) async throws -> SessionTokens {
-    try await SessionTokens(
+  ) async -> SessionTokens {
+    await SessionTokens(
       region: region, issuer: issuer.keyHash, trustedIssuers: [], keys: keys ?? self.keys)
   }
 
-  private func token(_ tokens: SessionTokens) throws -> String {
-    try tokens.issue(
+  private func token(_ tokens: SessionTokens) -> String {
+    tokens.issue(
       for: Fixture.alice.keyHash, id: "one", now: now, expiry: now + .seconds(100))
   }
 
@@ -36,19 +36,19 @@ import Testing
   }
 
   @Test func `a token says whose it is until it expires`() async throws {
-    let tokens = try await tokens()
-    let token = try token(tokens)
+    let tokens = await tokens()
+    let token = token(tokens)
     let session = try await tokens.verify(token, now: now)
     #expect(session.peer == Fixture.alice.keyHash)
     #expect(session.tokenID == "one")
     #expect(await refusal(token, tokens, at: now + .seconds(99)) == nil)
     #expect(await refusal(token, tokens, at: now + .seconds(100)) == .expired)
-    #expect(await refusal(token, try await self.tokens(), at: now + .seconds(100)) == .expired)
+    #expect(await refusal(token, await self.tokens(), at: now + .seconds(100)) == .expired)
   }
 
   @Test func `a changed token fails`() async throws {
-    let tokens = try await tokens()
-    let parts = try token(tokens).split(separator: ".").map(String.init)
+    let tokens = await tokens()
+    let parts = token(tokens).split(separator: ".").map(String.init)
     let claims = try #require(Data(base64Encoded: padded(parts[1])))
     let forged = try #require(String(data: claims, encoding: .utf8))
       .replacing(Fixture.alice.keyHash.description, with: Fixture.bob.keyHash.description)
@@ -59,19 +59,19 @@ import Testing
   }
 
   @Test func `a token of more than 2048 bytes is not even read`() async throws {
-    let tokens = try await tokens()
-    func issue(_ size: Int) throws -> String {
-      try tokens.issue(
+    let tokens = await tokens()
+    func issue(_ size: Int) -> String {
+      tokens.issue(
         for: Fixture.alice.keyHash, id: String(repeating: "a", count: size), now: now,
         expiry: now + .seconds(100))
     }
-    #expect(await refusal(try issue(1_000), tokens) == nil)
-    #expect(await refusal(try issue(2_000), tokens) == .malformed)
+    #expect(await refusal(issue(1_000), tokens) == nil)
+    #expect(await refusal(issue(2_000), tokens) == .malformed)
   }
 
   @Test func `no algorithm but HS512 counts, least of all none`() async throws {
-    let tokens = try await tokens()
-    let parts = try token(tokens).split(separator: ".").map(String.init)
+    let tokens = await tokens()
+    let parts = token(tokens).split(separator: ".").map(String.init)
     let keyID = keys.tokenKeys[0].id
     for algorithm in ["none", "None", "HS256", "ES256", "ML-DSA-87"] {
       let header = base64URL(#"{"alg":"\#(algorithm)","typ":"JWT","kid":"\#(keyID)"}"#)
@@ -85,19 +85,19 @@ import Testing
   }
 
   @Test func `a token of another region, key or issuer fails`() async throws {
-    let tokens = try await tokens()
-    let elsewhere = try await self.tokens(region: Fixture.region("asia_pacific"))
-    #expect(await refusal(try token(elsewhere), tokens) == .foreignRegion)
-    #expect(await refusal(try token(try await self.tokens(RegionKeys())), tokens) == .unknownKey)
-    #expect(await refusal(try token(try await self.tokens(issuer: Fixture.bob)), tokens) == .foreignIssuer)
+    let tokens = await tokens()
+    let elsewhere = await self.tokens(region: Fixture.region("asia_pacific"))
+    #expect(await refusal(token(elsewhere), tokens) == .foreignRegion)
+    #expect(await refusal(token(await self.tokens(RegionKeys())), tokens) == .unknownKey)
+    #expect(await refusal(token(await self.tokens(issuer: Fixture.bob)), tokens) == .foreignIssuer)
   }
 
   @Test func `two keys live through a rotation, and the third ends the first`() async throws {
-    let old = try token(try await tokens())
+    let old = token(await tokens())
     let rotated = keys.rotated()
-    #expect(await refusal(old, try await tokens(rotated)) == nil)
-    #expect(await refusal(old, try await tokens(rotated.rotated())) == .unknownKey)
-    #expect(await refusal(try token(try await tokens(rotated)), try await tokens()) == .unknownKey)
+    #expect(await refusal(old, await tokens(rotated)) == nil)
+    #expect(await refusal(old, await tokens(rotated.rotated())) == .unknownKey)
+    #expect(await refusal(token(await tokens(rotated)), await tokens()) == .unknownKey)
   }
 
   @Test func `a single token is revoked by its id, all of a peer's by time`() {

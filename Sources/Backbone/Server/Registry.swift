@@ -56,7 +56,7 @@ final class Registry: Sendable {
     rule = LoginRule(
       region: settings.region, backbone: identity.keyHash, origins: settings.origins,
       admission: settings.admission, challengeKey: keys.challengeKey)
-    tokens = try await SessionTokens(
+    tokens = await SessionTokens(
       region: settings.region, issuer: identity.keyHash,
       trustedIssuers: Set(settings.nodes.filter { $0.region == settings.region }.map(\.keyHash)), keys: keys)
     let limits = settings.limits
@@ -119,7 +119,7 @@ final class Registry: Sendable {
     case .inviteRefused: throw LoginRefusal.badInvite
     }
     let expiry = now + settings.tokenLife
-    let token = try tokens.issue(for: node, id: secureRandomBytes(16).hex, now: now, expiry: expiry)
+    let token = tokens.issue(for: node, id: secureRandomBytes(16).hex, now: now, expiry: expiry)
     metrics.logins.increment()
     return Self.answer(token: token, expiry: expiry, nodeList: state.withLock { $0.nodeList })
   }

@@ -6,7 +6,7 @@ public enum IPAddress: Hashable, Sendable {
   case v6(UInt128)
 
   /// Reads 4 or 16 bytes in network order; `nil` for any other length.
-  public init?(_ bytes: some Collection<UInt8>) {
+  @inlinable public init?(_ bytes: some Collection<UInt8>) {
     switch bytes.count {
     case 4: self = .v4(bytes.reduce(0) { $0 << 8 | UInt32($1) })
     case 16: self = .v6(bytes.reduce(0) { $0 << 8 | UInt128($1) })
