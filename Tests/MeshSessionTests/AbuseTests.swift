@@ -209,11 +209,12 @@ import Testing
     #expect(world.bob.sessions.count == 1)
   }
 
-  @Test func otherBytesUnderTheSameIDAreDropped() throws {
+  @Test func otherBytesUnderTheSameIDGetAPlaceBesideTheFirstFourTimes() throws {
     let world = World()
+    for _ in 0..<4 { world.bob.receive(try m1(id: 1)[0], from: endpoint(1), now: world.now) }
+    #expect(world.bob.table.halfOpenCount == 4 && world.bob.drops.isEmpty)
     world.bob.receive(try m1(id: 1)[0], from: endpoint(1), now: world.now)
-    world.bob.receive(try m1(id: 1)[0], from: endpoint(1), now: world.now)
-    #expect(world.bob.drops == [.conflicting])
+    #expect(world.bob.table.halfOpenCount == 4 && world.bob.drops == [.conflicting])
   }
 
   @Test func aReplayedM3OpensNoSecondSessionAndBringsFourM4ASecondAtMost() {

@@ -106,6 +106,9 @@ extension MeshNode {
     }
     var actions: [HandshakeAction] = []
     neighbours.entries[slot].attempt!.initiator.computed(result, now: now, into: &actions)
+    // M1 gives the attempt its name.
+    attempts[id] = nil
+    attempts[neighbours.entries[slot].attempt!.initiator.id] = peerID
     perform(actions, slot: slot, now: now)
   }
 

@@ -25,7 +25,7 @@ public enum HandshakeFailure: Error, Hashable, Sendable {
 
 /// The randomness of one attempt, drawn by the caller.
 public struct InitiatorEntropy: Sendable {
-  /// Names the attempt in every datagram that comes back.
+  /// Names the attempt until its M1 is made.
   public let id: UInt64
   /// The 32 bytes that key the macs of what R answers in the clear.
   public let random: [UInt8]

@@ -20,6 +20,10 @@ struct HalfOpen {
   var phase = Phase.collectingM1
   var m2 = OutgoingFragments([])
   var m3: Reassembly?
+  /// Its M1 is the one that the initiator id is made of: whatever contradicts it is forged.
+  var isNamed = false
+  /// How often M2 went out again because M1 did.
+  var resends = 0
   var early: [[UInt8]] = []
   var backoff: Backoff
   var expires: Instant
@@ -73,12 +77,13 @@ struct HalfOpen {
   }
 
   mutating func progress(now: Instant) {
-    if budget.isValidated { expires = now + Limits.validatedLife }
+    // Its initiator gives up after so long: who acknowledges still wants the place, and no session.
+    if budget.isValidated { expires = min(now + Limits.validatedLife, begun + Limits.handshakeLife) }
   }
 
   /// A fragment of M1 came, perhaps again: its initiator is still waiting for M2, or is about to send M3.
   mutating func heardM1(now: Instant) {
-    if !budget.isValidated { expires = now + Limits.unvalidatedLife }
+    if !budget.isValidated { expires = min(now + Limits.unvalidatedLife, begun + Limits.handshakeLife) }
   }
 
   var deadline: Instant { earlier(backoff.next, expires) ?? expires }

@@ -64,9 +64,10 @@ extension Initiator {
     }
     guard datagram.count == (responderKey == nil ? 7 : 4) else { return drop(.malformed, &actions) }
     guard m2.opened != nil else {
-      // Not authentic yet, so it may not stand for an answer: M1's timer goes on.
+      // Not authentic yet, so it may not stand for an answer: M1's timer goes on. The latest is kept, as
+      // of M2a: what comes together belongs together, and what an M2 before has left would spoil the next.
       if m2.pending.isEmpty { m2.pending = Array(repeating: nil, count: datagram.count) }
-      guard m2.pending[datagram.index] == nil else { return drop(.duplicate, &actions) }
+      guard m2.pending[datagram.index]?.rest != datagram.rest else { return drop(.duplicate, &actions) }
       m2.pending[datagram.index] = datagram
       return
     }
@@ -134,6 +135,7 @@ extension Initiator {
           offer: keys.offer, random: random, suites: suites.map(\.rawValue),
           wantsPublicKey: responderKey == nil, receiverIndex: receiverIndex
         ).encode()
+      id = KeySchedule.initiatorID(of: m1)
       phase = .collecting
       sendM1(&actions)
       backoff.restart(now: now)

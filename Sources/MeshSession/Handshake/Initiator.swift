@@ -5,8 +5,9 @@ public import MeshWire
 public struct Initiator {
   /// The identity that was expected and, once established, proved.
   public let responder: KeyHash
-  /// The initiator id: datagrams for this attempt carry it in bytes 5 to 12.
-  public let id: UInt64
+  /// The initiator id: datagrams for this attempt carry it in bytes 5 to 12. It is a hash of M1 once that is
+  /// made; what the caller drew stands for it before.
+  public internal(set) var id: UInt64
   /// Where transport packets to us will be addressed.
   public let receiverIndex: UInt32
   /// Datagrams ignored, by reason.

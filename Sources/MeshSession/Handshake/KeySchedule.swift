@@ -83,6 +83,13 @@ struct TransportKeys {
   }
 }
 
+extension KeySchedule {
+  /// The initiator id that an M1 body names itself by (SMH1.md §3).
+  static func initiatorID(of m1: [UInt8]) -> UInt64 {
+    Primitives.sha256(label("initiator id") + m1).bigEndian64(at: 0)
+  }
+}
+
 /// The macs of datagrams in the clear (SMH1.md §5), 16 bytes each.
 enum Macs {
   static func mac1Key(responder: KeyHash) -> [UInt8] {

@@ -45,6 +45,13 @@ struct AmplificationBudget {
 
   mutating func validate() { isValidated = true }
 
+  /// What was exchanged with the same address on behalf of another.
+  mutating func add(_ other: AmplificationBudget) {
+    received += other.received
+    sent += other.sent
+    isValidated = isValidated || other.isValidated
+  }
+
   /// Whether a datagram of `count` bytes may go out; counts it when so.
   mutating func spend(_ count: Int) -> Bool {
     guard isValidated || sent + count <= Limits.amplification * received else { return false }

@@ -19,22 +19,37 @@ extension ResponderTable {
     let origin = HalfOpen.Origin(source: source, initiator: m1.initiator)
     // Someone repeats the M1 of a handshake that is over: no work for it.
     guard completedOrigins[origin] == nil else { return drop(.duplicate, &actions) }
-    guard let id = byOrigin[origin] ?? open(origin, m1, now, &actions), var halfOpen = halfOpens[id] else {
-      return
-    }
-    guard halfOpen.m1.count == m1.count else { return drop(.conflicting, &actions) }
     let fragment = Array(m1.fragment)
-    if let held = halfOpen.m1.parts[m1.index], held != fragment { return drop(.conflicting, &actions) }
+    let ids = claimants(m1, fragment, origin, now, &actions)
+    // Bytes pay for one M2 only, and one is sent again at a time: the initiator couldn't tell two apart.
+    let next = ids.min { (halfOpens[$0]?.resends ?? 0, $1) < (halfOpens[$1]?.resends ?? 0, $0) }
+    for id in ids { take(fragment, m1, for: id, isNext: id == next, hasCookie, now, freshIndex, &actions) }
+    if let id = unite(origin, m1, now, &actions), var halfOpen = halfOpens[id] {
+      answer(id, &halfOpen, freshIndex, &actions)
+      if halfOpens[id] != nil { halfOpens[id] = halfOpen }
+    }
+  }
+
+  private mutating func take(
+    _ fragment: [UInt8], _ m1: M1Datagram, for id: HalfOpenID, isNext: Bool, _ hasCookie: Bool,
+    _ now: Instant, _ freshIndex: () -> UInt32, _ actions: inout [ResponderAction]
+  ) {
+    guard var halfOpen = halfOpens[id] else { return }
     let isRepeated = halfOpen.m1.parts[m1.index] != nil
-    halfOpen.budget.receive(Layout.basePayload)
+    if isNext { halfOpen.budget.receive(Layout.basePayload) }
     halfOpen.heardM1(now: now)
     if hasCookie { halfOpen.validate(now: now) }
     halfOpen.m1.put(fragment, at: m1.index)
     if case .collectingM1 = halfOpen.phase, halfOpen.m1.isComplete {
+      if KeySchedule.initiatorID(of: halfOpen.m1Body) == m1.initiator {
+        halfOpen.isNamed = true
+        for other in byOrigin[halfOpen.origin] ?? [] where other != id { end(other, .conflicting, &actions) }
+      }
       answer(id, &halfOpen, freshIndex, &actions)
     } else if isRepeated {
       drop(.duplicate, &actions)
-      if case .collectingM3 = halfOpen.phase, halfOpen.m3 == nil, m1.index == m1.count - 1 {
+      if case .collectingM3 = halfOpen.phase, halfOpen.m3 == nil, m1.index == m1.count - 1, isNext {
+        halfOpen.resends += 1
         resendM2(&halfOpen, &actions)
       }
     }
@@ -54,27 +69,6 @@ extension ResponderTable {
     actions.append(.send(retry, to: source))
   }
 
-  /// A place in the table, if the bounds leave one.
-  private mutating func open(
-    _ origin: HalfOpen.Origin, _ m1: M1Datagram, _ now: Instant, _ actions: inout [ResponderAction]
-  ) -> HalfOpenID? {
-    guard halfOpens.count < limits.halfOpens else {
-      drop(.halfOpensFull, &actions)
-      return nil
-    }
-    let prefix = origin.source.address.limitPrefix
-    guard perPrefix[prefix, default: 0] < limits.halfOpensPerPrefix else {
-      drop(.prefixFull, &actions)
-      return nil
-    }
-    let id = HalfOpenID(number: nextNumber)
-    nextNumber += 1
-    halfOpens[id] = HalfOpen(origin, fragments: m1.count, jitterSeed: draw(), now: now)
-    byOrigin[origin] = id
-    perPrefix[prefix, default: 0] += 1
-    return id
-  }
-
   /// A whole M1: the suite, an index, and the first asymmetric operation.
   private mutating func answer(
     _ id: HalfOpenID, _ halfOpen: inout HalfOpen, _ freshIndex: () -> UInt32,
@@ -87,8 +81,9 @@ extension ResponderTable {
       return end(id, .noCommonSuite, &actions)
     }
     let index = freshIndex()
-    // The caller's to avoid; were it asked again here, a caller with one answer would hang us.
-    guard index != 0, byIndex[index] == nil else { return end(id, .unexpected, &actions) }
+    // The caller's to avoid; were it asked again here, a caller with one answer would hang us. The next time
+    // that M1 comes it is.
+    guard index != 0, byIndex[index] == nil else { return drop(.unexpected, &actions) }
     halfOpen.receiverIndex = index
     byIndex[index] = id
     halfOpen.macKey = Macs.clearKey(random: body.random)

@@ -78,6 +78,8 @@ extension ResponderTable {
     _ actions: inout [ResponderAction]
   ) {
     guard let halfOpen = remove(id) else { return }
+    // Whatever else claims to be this handshake was forged.
+    for forged in byOrigin[halfOpen.origin] ?? [] { end(forged, .conflicting, &actions) }
     var session = Session(
       peer: key.keyHash, role: .responder, handshakeHash: Primitives.sha512(halfOpen.m1Body),
       suite: sent.suite, root: sent.schedule.root(th5), receiveIndex: halfOpen.receiverIndex,

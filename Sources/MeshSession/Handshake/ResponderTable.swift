@@ -18,7 +18,8 @@ public struct ResponderTable {
 
   var nextNumber: UInt64 = 1
   var halfOpens: [HalfOpenID: HalfOpen] = [:]
-  var byOrigin: [HalfOpen.Origin: HalfOpenID] = [:]
+  /// More than one where fragments of M1 contradicted each other; in the order of their coming.
+  var byOrigin: [HalfOpen.Origin: [HalfOpenID]] = [:]
   var byResponderID: [UInt64: HalfOpenID] = [:]
   var byIndex: [UInt32: HalfOpenID] = [:]
   var perPrefix: [IPAddress: Int] = [:]
@@ -122,8 +123,9 @@ public struct ResponderTable {
     if let m3 = halfOpen.m3 {
       sendAck(m3, sent, &halfOpen, &actions)
     } else {
-      // The timer runs only once the address is validated: before that M2 goes out when it is asked for.
-      resendM2(&halfOpen, &actions)
+      // The timer runs only once the address is validated: before that M2 goes out when it is asked for. So
+      // it does where others claim to be the same handshake.
+      if byOrigin[halfOpen.origin]?.count == 1 { resendM2(&halfOpen, &actions) }
     }
     halfOpen.backoff.lengthen(now: now)
     halfOpens[id] = halfOpen
@@ -142,7 +144,8 @@ public struct ResponderTable {
   @discardableResult
   mutating func remove(_ id: HalfOpenID) -> HalfOpen? {
     guard let halfOpen = halfOpens.removeValue(forKey: id) else { return nil }
-    byOrigin[halfOpen.origin] = nil
+    byOrigin[halfOpen.origin]?.removeAll { $0 == id }
+    if byOrigin[halfOpen.origin]?.isEmpty ?? false { byOrigin[halfOpen.origin] = nil }
     byResponderID[halfOpen.responderID] = nil
     byIndex[halfOpen.receiverIndex] = nil
     let prefix = halfOpen.origin.source.address.limitPrefix

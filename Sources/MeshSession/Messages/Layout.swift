@@ -127,6 +127,8 @@ enum Limits {
 
   /// Acks of M2 without progress before the initiator forgets what it has and sends M1 again.
   static let fruitlessAcks = 5
+  /// Half-opens of one address and initiator id, when fragments of M1 contradict each other.
+  static let claimsPerOrigin = 4
   /// M2b fragments that don't open before the M2a that they stand under is given up.
   static let unopenedBeforeForgetting = 4
   /// Handshakes completed as responder that are remembered, so that a repeated M3 gets the M4 again.
