@@ -9,6 +9,7 @@ enum RunName: String, CaseIterable {
   case exhaustive
   case loss
   case flood
+  case attacks
 
   var summary: String {
     switch self {
@@ -17,6 +18,7 @@ enum RunName: String, CaseIterable {
     case .exhaustive: "one handshake, every fate of its datagrams within a bound"
     case .loss: "one handshake at 10 % loss and 80 ms there and back"
     case .flood: "a node under ten times the first messages that it could sign for"
+    case .attacks: "nodes that connect and talk while somebody forges, replays, hoards and reflects"
     }
   }
 }
@@ -43,10 +45,11 @@ struct Runner {
     case .exhaustive: await exhaustive()
     case .loss: await loss()
     case .flood: await flood()
+    case .attacks: await attacks()
     }
   }
 
-  private func seeds(_ count: Int) -> [UInt64] { (0..<UInt64(count)).map { seed &+ $0 } }
+  func seeds(_ count: Int) -> [UInt64] { (0..<UInt64(count)).map { seed &+ $0 } }
 
   private func handshakes(_ run: RunName, count: Int, isReal: Bool) async -> Result {
     let seeds = seeds(count)

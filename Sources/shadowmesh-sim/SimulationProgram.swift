@@ -85,6 +85,9 @@ struct Replay: ParsableCommand {
       for isPublic in [false, true] { print(LossyHandshake(seed: number, isPublic: isPublic).play()) }
     case .flood:
       for isPublic in [false, true] { print(FloodRun(seed: number, isPublic: isPublic).play()) }
+    case .attacks:
+      let outcome = AttackRun(number).play { at, host, event in print("\(at) host \(host.number): \(event)") }
+      print(outcome)
     }
   }
 

@@ -21,6 +21,11 @@ public struct World {
   /// Events handled so far, the measure of a run's cost.
   public private(set) var eventCount = 0
 
+  /// Who sees what passes, and mixes something in.
+  var attackers: [any Attacker] = []
+  /// Datagrams that attackers mixed in.
+  public internal(set) var forgedCount = 0
+
   var network: Network
   var chance: Chance
   private var hostsByKey: [KeyHash: HostID] = [:]
@@ -35,6 +40,7 @@ public struct World {
     case backboneAnswered(HostID, life: Int, LookupID)
     /// A crash and the restart at once.
     case powerCut(HostID)
+    case attackersAct
   }
 
   public init(seed: UInt64, usual: LinkQuality = LinkQuality()) {
@@ -77,6 +83,7 @@ public struct World {
 
   private mutating func handle(_ event: Happening) {
     switch event {
+    case .attackersAct: attackersAct()
     case .powerCut(let id):
       guard hosts[id.number].isUp else { return }
       crash(id)
@@ -101,6 +108,8 @@ public struct World {
       settle(id)
     }
   }
+
+  mutating func schedule(_ event: Happening, at time: Instant) { queue.insert(event, at: time) }
 
   func localTime(_ id: HostID) -> Instant { hosts[id.number].plan.clock.reading(now) }
 
@@ -218,6 +227,7 @@ public struct World {
     monitor.sent(datagram, from: id, to: destination, now: now)
     let flights = network.send(
       datagram, from: id, at: hosts[id.number].endpoint, to: destination, now: now)
+    if !attackers.isEmpty, let flight = flights.first { show(flight) }
     guard let fate = script.next() else {
       for flight in flights { queue.insert(.arrival(flight), at: flight.at) }
       return
