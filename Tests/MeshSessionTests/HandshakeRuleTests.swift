@@ -179,7 +179,26 @@ import Testing
     #expect(world.alice.drops == [.wrongIdentity] && world.alice.session == nil)
   }
 
+  @Test func aFragmentOfM2bThatComesAgainIsNoProgress() throws {
+    let world = almostDone()
+    world.run(for: .seconds(1))
+    let acks = try #require(world.alice.initiator?.fruitlessAcks)
+    let again = try #require(world.sent.first { $0.kind == 5 }?.bytes)
+    world.alice.receive(again, from: world.bob.endpoint, now: world.now)
+    #expect(world.alice.drops.last == .duplicate)
+    #expect(acks > 0 && world.alice.initiator?.fruitlessAcks == acks)
+  }
+
   // MARK: The responder
+
+  @Test func anM3ThatIsRefusedLeavesNothingBehind() {
+    let world = World()
+    world.bob.admission = { _ in .refuse }
+    world.begin()
+    world.run(for: .milliseconds(200))
+    #expect(world.bob.drops.contains(.notAdmitted) && world.bob.session == nil)
+    #expect(world.bob.table.halfOpenCount == 0 && world.bob.table.perPrefix.isEmpty)
+  }
 
   private func m1(index: Int, count: Int, id: UInt64 = 1) throws -> [UInt8] {
     let body = M1Body(
@@ -212,6 +231,19 @@ import Testing
     }
     #expect(table.byIndex.count == 1 && table.drops[.unexpected] == 1)
     #expect(actions.count { if case .compute = $0 { true } else { false } } == 1)
+  }
+
+  @Test func noHalfOpenHasTheReceiverIndexZero() throws {
+    var table = ResponderTable(
+      own: Identities.bob.publicKey, alwaysDemandsCookie: false, secretSeed: random, now: World.start)
+    var actions: [ResponderAction] = []
+    for index in 0..<2 {
+      table.receive(
+        try m1(index: index, count: 2), from: Endpoint(.v4(0xc000_0201), port: 1), now: World.start,
+        queuedJobs: 0, freshIndex: { 0 }, admission: { _ in .refuse }, into: &actions)
+    }
+    #expect(table.halfOpenCount == 0 && table.drops[.unexpected] == 1)
+    #expect(!actions.contains { if case .compute = $0 { true } else { false } })
   }
 
   @Test func anAckOfBeforeBringsNoM2OnceM3HasBegun() throws {

@@ -149,12 +149,18 @@ struct RoamingTests {
     #expect(world.alice.session?.drops[.challengeRefused] == 1 && world.alice.outbox.isEmpty)
   }
 
+  /// 32 bytes, which pay for two challenges.
+  private func keepalive(_ world: World) -> [UInt8] {
+    var actions: [SessionAction] = []
+    world.alice.sessions[0].confirm(now: world.now, into: &actions)
+    guard case .send(let keepalive) = actions[0] else { return [] }
+    return keepalive
+  }
+
   @Test("no more than three times what came from there is sent to an address that is not validated")
   func amplification() {
     let world = connected()
-    var actions: [SessionAction] = []
-    world.alice.sessions[0].confirm(now: world.now, into: &actions)
-    guard case .send(let keepalive) = actions[0] else { return }
+    let keepalive = keepalive(world)
     hand(keepalive, to: world.bob, from: Self.elsewhere, world)
     wait(5, world)
     let bytes = taken(world.bob, Self.elsewhere).reduce(0) { $0 + $1.count }
@@ -162,7 +168,30 @@ struct RoamingTests {
     #expect(world.bob.session?.drops[.challengeWithheld] == 1)
   }
 
-  @Test("what comes from there later pays for more, and a challenge is sent three times and no more")
+  @Test("what comes from there later pays for more, and asks no new question")
+  func laterPacketsPay() {
+    let world = connected()
+    for _ in 0..<2 {
+      hand(keepalive(world), to: world.bob, from: Self.elsewhere, world)
+      wait(1, world)
+    }
+    wait(5, world)
+    #expect(taken(world.bob, Self.elsewhere).count == 3 && world.bob.challengesWanted == 1)
+    #expect(world.bob.transportDrops.isEmpty)
+  }
+
+  @Test("what comes from anywhere else pays for nothing")
+  func othersDoNotPay() {
+    let world = connected()
+    let held = packet(world, [UInt8](repeating: 0x60, count: 200))
+    hand(keepalive(world), to: world.bob, from: Self.elsewhere, world)
+    hand(held, to: world.bob, from: Self.third, world)
+    wait(5, world)
+    #expect(world.bob.packets.count == 1, "it is taken, though it comes late")
+    #expect(taken(world.bob, Self.elsewhere).count == 2)
+  }
+
+  @Test("a challenge is sent three times and no more")
   func threeTimes() {
     let world = connected()
     hand(packet(world, [UInt8](repeating: 0x60, count: 200)), to: world.bob, from: Self.elsewhere, world)
@@ -294,6 +323,16 @@ struct RoamingTests {
     #expect(taken(world.bob, Self.elsewhere).isEmpty && taken(world.bob, Self.third).isEmpty)
     world.alice.sessions[0].supersede(now: world.now)
     #expect(answer(challenge, world) == nil)
+  }
+
+  @Test("a session that was superseded while the bytes were drawn asks nothing")
+  func supersededMeanwhile() {
+    var session = connected().bob.sessions[0]
+    session.supersede(now: World.start)
+    var actions: [SessionAction] = []
+    session.challenge(
+      Self.elsewhere, bytes: [UInt8](repeating: 1, count: 8), received: 100, now: World.start, into: &actions)
+    #expect(actions.isEmpty && session.roaming.candidate == nil)
   }
 
   @Test("challenges are no keepalive of the path in use, and ask for no sign of life")

@@ -139,9 +139,8 @@ extension Session {
   mutating func receiveChallengeAnswer(
     _ message: [UInt8], _ arrival: Arrival?, _ now: Instant, _ actions: inout [SessionAction]
   ) -> TransportDrop? {
-    guard message.count == Roaming.messageSize, let arrival, let candidate = roaming.candidate,
-      candidate.tries > 0, arrival.source == candidate.endpoint, message[1...] == candidate.bytes[...],
-      maySend(now)
+    guard let arrival, let candidate = roaming.candidate, arrival.source == candidate.endpoint,
+      message[1...] == candidate.bytes[...], maySend(now)
     else { return .challengeRefused }
     roaming.stop()
     actions.append(.moved(candidate.endpoint))
