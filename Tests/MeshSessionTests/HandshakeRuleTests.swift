@@ -41,6 +41,39 @@ import Testing
     return actions
   }
 
+  /// Nothing else bounds what an attempt sends, and a world of two such attempts would never come to an end.
+  @Test func anAttemptSendsAgainWhenItIsDueAndNoSooner() throws {
+    var initiator = try initiator()
+    let due = try #require(initiator.nextDeadline)
+    var actions: [HandshakeAction] = []
+    for milliseconds in [0, 1, 100, 400] {
+      initiator.advance(to: World.start + .milliseconds(milliseconds), into: &actions)
+    }
+    #expect(actions.isEmpty && initiator.nextDeadline == due)
+    initiator.advance(to: due, into: &actions)
+    #expect(actions.count == 3)
+  }
+
+  @Test func aFragmentOfM2aThatComesAgainChangesNothing() throws {
+    var initiator = try initiator()
+    let first = try m2a()[0]
+    _ = give([first, first], to: &initiator)
+    #expect(initiator.drops[.duplicate] == 1 && initiator.m2.bitmap == 1)
+  }
+
+  @Test func onlyWhatIsForAnInitiatorNamesAnAttempt() throws {
+    let datagram = try m2a()[0]
+    #expect(Initiator.id(in: datagram.span) == id)
+    for kind in [1, 2, 6, 8] as [UInt8] {
+      let other = [kind] + datagram.dropFirst()
+      #expect(Initiator.id(in: other.span) == nil)
+    }
+    for count in 0...Layout.headerSize {
+      let short = Array(datagram.prefix(count))
+      #expect(Initiator.id(in: short.span) == nil)
+    }
+  }
+
   @Test func aDatagramOfAnotherAttemptIsNotTaken() throws {
     var initiator = try initiator()
     _ = give(try m2a(id: 8), to: &initiator)
@@ -242,7 +275,7 @@ import Testing
         try m1(index: index, count: 2), from: Endpoint(.v4(0xc000_0201), port: 1), now: World.start,
         queuedJobs: 0, freshIndex: { 0 }, admission: { _ in .refuse }, into: &actions)
     }
-    #expect(table.halfOpenCount == 0 && table.drops[.unexpected] == 1)
+    #expect(table.byIndex.isEmpty && table.drops[.unexpected] == 1)
     #expect(!actions.contains { if case .compute = $0 { true } else { false } })
   }
 

@@ -76,6 +76,19 @@ import Testing
     #expect(jobs(actions) == 0 && !actions.isEmpty, "the same answer again")
   }
 
+  @Test func nothingIsDueAgainAndAgainWhileAnOfferIsMade() throws {
+    var session = session()
+    let due = session.rekeyDue
+    var actions: [SessionAction] = []
+    session.lastSent = due
+    session.advance(to: due, freshIndex: { 77 }, into: &actions)
+    session.probe.stop()
+    #expect(jobs(actions) == 1)
+    #expect(try #require(session.nextDeadline) > due)
+    session.advance(to: due, freshIndex: { 77 }, into: &actions)
+    #expect(jobs(actions) == 1)
+  }
+
   @Test func noMoreThanThreeGenerationsOfKeysAreKept() throws {
     let secret = try KeyExchangeSecret()
     var session = session()

@@ -5,6 +5,27 @@ import Testing
 @testable import MeshSession
 
 @Suite struct TransportTests {
+  /// A node finds the session by the index; whatever it passes on by mistake is dropped.
+  @Test func aPacketForAnotherReceiverIndexIsDropped() throws {
+    let world = World.connected()
+    world.alice.send([0x60], now: world.now)
+    var datagram = try #require(world.alice.outbox.last?.datagram)
+    datagram[7] ^= 1
+    var actions: [SessionAction] = []
+    var span = datagram.mutableSpan
+    let outcome = world.bob.sessions[0].open(&span, now: world.now, into: &actions)
+    #expect(outcome == .dropped(.unknownIndex) && actions.isEmpty)
+  }
+
+  @Test func aSessionIsConfirmedByItsFirstPacketAndNoLaterOne() throws {
+    let world = World.connected()
+    let first = try #require(world.alice.session?.confirmedAt)
+    world.run(for: .seconds(5))
+    world.bob.send([0x60], now: world.now)
+    world.run(for: .seconds(1))
+    #expect(world.alice.session?.confirmedAt == first && world.alice.packets.count == 1)
+  }
+
   @Test func replayWindowHoldsTheEdgesOfRFC6479() {
     var window = ReplayWindow()
     #expect(window.admits(0))
