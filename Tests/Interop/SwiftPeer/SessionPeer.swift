@@ -18,6 +18,7 @@ struct SessionPeer: Driven {
   private let identity: IdentityKey
   private let suites: [AEADSuite]
   private var table: ResponderTable
+  /// By a number of ours: an attempt's own id is known only once its M1 is made.
   private var attempts: [UInt64: (initiator: Initiator, endpoint: Endpoint)] = [:]
   private var sessions: [Int: Live] = [:]
   private var routes: [UInt32: Int] = [:]
@@ -111,7 +112,9 @@ struct SessionPeer: Driven {
     guard let first = datagram.first else { return }
     if Layout.isTransport(first) {
       transport(datagram, from: source, now: now)
-    } else if let id = Initiator.id(in: datagram.span), attempts[id] != nil {
+    } else if let name = Initiator.id(in: datagram.span),
+      let id = attempts.first(where: { $0.value.initiator.id == name })?.key
+    {
       var actions: [HandshakeAction] = []
       attempts[id]?.initiator.receive(datagram, now: now, into: &actions)
       perform(actions, of: id, now: now)

@@ -27,7 +27,6 @@ class Initiator:
         sends_public_key: bool = True,
     ):
         self.identity, self.key_hash_r, self.public_key_r = identity, responder, responder_key
-        self.id = os.urandom(8)
         self.offer = keys.Offer()
         self.local_index = fresh_index()
         self.suites, self.sends_public_key = suites, sends_public_key
@@ -36,6 +35,7 @@ class Initiator:
             self.offer.encoded, os.urandom(32), (wire.VERSION,), suites, self.wants_public_key,
             self.local_index)
         self.m1 = body.encoded()
+        self.id = keys.initiator_id(self.m1)
         self.mac_key = keys.mac2_key(body.random)
         self.cookie = wire.NO_COOKIE
         self._forget_m2()

@@ -54,6 +54,10 @@ def key_hash(public_key: bytes) -> bytes:
     return hashlib.sha256(public_key).digest()
 
 
+def initiator_id(m1: bytes) -> bytes:
+    return hashlib.sha256(b"SMH/1 initiator id" + m1).digest()[:8]
+
+
 def overlay_address(key_hash: bytes) -> bytes:
     """16 bytes: fd73:6d, then the first 13 of the PeerID."""
     return bytes.fromhex("fd736d") + key_hash[:13]
