@@ -8,7 +8,7 @@ extension Runner {
     let kinds = AttackRun.Attack.allCases
     for (kind, attack) in kinds.enumerated() {
       let isCostly = attack == .hoarding || attack == .everything
-      let numbers = seeds(isCostly ? scale.of(60) : max(2, scale.of(1_500))).map {
+      let numbers = seeds(isCostly ? scale.of(6) : max(2, scale.of(500))).map {
         $0 * UInt64(kinds.count) + UInt64(kind)
       }
       let outcomes = await workers.play("attacks: \(attack.rawValue)", numbers) { AttackRun($0).play() }

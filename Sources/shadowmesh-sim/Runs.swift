@@ -5,6 +5,7 @@ import Simulation
 /// What can be run by name, and what each run is held to.
 enum RunName: String, CaseIterable {
   case handshakes
+  case topologies
   case real
   case exhaustive
   case loss
@@ -14,7 +15,8 @@ enum RunName: String, CaseIterable {
   var summary: String {
     switch self {
     case .handshakes: "two hosts under every mix of faults, then without"
-    case .real: "the same with real cryptography"
+    case .topologies: "three to five hosts, open, behind one or two NATs or without UDP, under every fault"
+    case .real: "two hosts with real cryptography"
     case .exhaustive: "one handshake, every fate of its datagrams within a bound"
     case .loss: "one handshake at 10 % loss and 80 ms there and back"
     case .flood: "a node under ten times the first messages that it could sign for"
@@ -40,7 +42,8 @@ struct Runner {
 
   func play(_ run: RunName) async -> Result {
     switch run {
-    case .handshakes: await handshakes(.handshakes, count: scale.of(100_000), isReal: false)
+    case .handshakes: await handshakes(.handshakes, count: scale.of(95_000), isReal: false)
+    case .topologies: await topologies()
     case .real: await handshakes(.real, count: scale.of(1_000), isReal: true)
     case .exhaustive: await exhaustive()
     case .loss: await loss()
@@ -57,6 +60,14 @@ struct Runner {
     let kind = isReal ? "handshakes with real cryptography" : "handshakes under faults"
     var result = Result(figures: judged(kind, outcomes))
     note(run, zip(seeds, outcomes), &result)
+    return result
+  }
+
+  private func topologies() async -> Result {
+    let seeds = seeds(scale.of(5_000))
+    let outcomes = await workers.play("topologies", seeds) { TopologyCase(seed: $0).play() }
+    var result = Result(figures: judged("handshakes in small topologies", outcomes))
+    note(.topologies, zip(seeds, outcomes), &result)
     return result
   }
 

@@ -77,6 +77,11 @@ struct Replay: ParsableCommand {
         HandshakeCase(seed: number, isReal: name == .real).play { at, host, event in
           print("\(at) host \(host.number): \(event)")
         })
+    case .topologies:
+      show(
+        TopologyCase(seed: number).play { at, host, event in
+          print("\(at) host \(host.number): \(event)")
+        })
     case .exhaustive:
       let all = ExhaustiveCase.all
       guard number < UInt64(all.count) else { throw ValidationError("there are \(all.count) cases") }

@@ -23,6 +23,8 @@ struct Network {
   private var translators: [HostID: [NATID]] = [:]
   /// Hosts that are cut off from the others: those of a group reach each other only.
   private var groups: [HostID: Int] = [:]
+  /// Hosts whose network lets no UDP through.
+  private var blocked: Set<HostID> = []
   private var chance: Chance
 
   private struct Pair: Hashable {
@@ -52,6 +54,19 @@ struct Network {
 
   mutating func setGroup(_ group: Int?, of host: HostID) { groups[host] = group }
 
+  /// Lets no UDP of this host through, either way; that is no fault that ends.
+  mutating func block(_ host: HostID) { blocked.insert(host) }
+
+  /// Where a host is seen from outside, as a server would tell it: all mappings of its translators have to
+  /// be the same for everyone.
+  mutating func outerEndpoint(of host: HostID, at inner: Endpoint, now: Instant) -> Endpoint? {
+    (translators[host] ?? []).reduce(inner) { source, nat in
+      source.flatMap {
+        nats[nat.number].translate(from: $0, to: Endpoint(.v4(0xcb00_7101), port: 3_478), now: now)
+      }
+    }
+  }
+
   /// Ends every fault of every link.
   mutating func heal() {
     usual = usual.healed
@@ -63,8 +78,18 @@ struct Network {
   mutating func send(
     _ datagram: [UInt8], from host: HostID, at inner: Endpoint, to destination: Endpoint, now: Instant
   ) -> [Flight] {
+    guard !blocked.contains(host) else { return [] }
     var source = inner
-    for nat in translators[host] ?? [] {
+    let behind = translators[host] ?? []
+    if !behind.isEmpty, let other = hosts[destination], other != host, translators[other] == behind {
+      // In the same network: no translator between them.
+      return fly(datagram, from: inner, to: destination, now: now).map {
+        Flight(
+          datagram: $0.datagram, source: inner, destination: destination, at: $0.at, sender: host,
+          isLocal: true)
+      }
+    }
+    for nat in behind {
       guard let outer = nats[nat.number].translate(from: source, to: destination, now: now) else { return [] }
       source = outer
     }
@@ -97,13 +122,13 @@ struct Network {
   /// Whom a datagram reaches in the end; `nil` for nobody.
   func receiver(of flight: Flight, now: Instant) -> HostID? {
     var destination = flight.destination
-    var isInside = false
+    var isInside = flight.isLocal
     // A CGNAT before a home's NAT makes two; more than four would be a loop.
     for _ in 0..<4 {
       if let host = hosts[destination] {
         // An inner address leads nowhere from outside.
         let isBehindNAT = !(translators[host] ?? []).isEmpty
-        return isBehindNAT == isInside && mayPass(flight, to: host) ? host : nil
+        return isBehindNAT == isInside && mayPass(flight, to: host) && !blocked.contains(host) ? host : nil
       }
       guard let nat = natsByAddress[destination.address] else { return nil }
       if flight.source.address == destination.address, !nats[nat].kind.hairpins { return nil }
@@ -130,4 +155,6 @@ struct Flight {
   let at: Instant
   /// `nil` for an attacker who forges sources.
   let sender: HostID?
+  /// Within one network behind a translator.
+  var isLocal = false
 }

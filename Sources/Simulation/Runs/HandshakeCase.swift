@@ -58,15 +58,7 @@ public struct HandshakeCase: Sendable {
           chance.duration(upTo: HandshakeCase.faultTime), chance.duration(upTo: .seconds(20))
         )
       }
-      quality = LinkQuality(
-        delay: .milliseconds(Int64(chance.index(below: 150))),
-        jitter: .milliseconds(Int64(chance.index(below: 60))),
-        loss: [0, 0.01, 0.1, 0.3, 0.5][chance.index(below: 5)],
-        duplication: [0, 0.05, 0.3][chance.index(below: 3)],
-        reordering: [0, 0.05, 0.3][chance.index(below: 3)],
-        corruption: [0, 0, 0.02, 0.1][chance.index(below: 4)],
-        bytesPerSecond: [nil, nil, 16_000, 125_000][chance.index(below: 4)],
-        largestPayload: [1_472, 1_472, 1_232, 1_400][chance.index(below: 4)])
+      quality = .faulty(&chance)
       for _ in 0..<chance.index(below: 3) {
         crashes.append(
           (
@@ -90,10 +82,7 @@ public struct HandshakeCase: Sendable {
     }
 
     var story: String {
-      var parts = ["delay \(quality.delay)", "jitter \(quality.jitter)", "loss \(quality.loss)"]
-      parts.append("duplication \(quality.duplication), reordering \(quality.reordering)")
-      parts.append("corruption \(quality.corruption), payload \(quality.largestPayload)")
-      if let rate = quality.bytesPerSecond { parts.append("\(rate) B/s") }
+      var parts = [quality.story]
       if let nat { parts.append("first behind a NAT, \(nat.mapping) mapping, \(nat.filtering) filtering") }
       if isPublic { parts.append("second is public") }
       if bothKnowEachOther { parts.append("both dial") }

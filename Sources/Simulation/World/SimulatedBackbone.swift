@@ -1,6 +1,6 @@
 import MeshCrypto
 import MeshNode
-import MeshWire
+public import MeshWire
 
 /// The registry as nodes see it: records by PeerID, a private part only for whom its owner admitted, and a
 /// time that an answer takes. May be away.
@@ -44,10 +44,11 @@ extension World {
   /// Signs a fresh record of a host, publishes it and gives it to the node; `admitting` may see where a
   /// private one is.
   public mutating func publish(
-    _ id: HostID, admitting others: [HostID] = [], life: Duration = .seconds(7_200)
+    _ id: HostID, admitting others: [HostID] = [], announcing outer: Endpoint? = nil,
+    life: Duration = .seconds(7_200)
   ) {
     hosts[id.number].recordSequence += 1
-    let endpoint = AnnouncedEndpoint(.interface, self[id].plan.announced ?? self[id].endpoint)
+    let endpoint = AnnouncedEndpoint(.interface, outer ?? self[id].plan.announced ?? self[id].endpoint)
     let isPublic = self[id].plan.serviceType == .lightPublic
     let body = RecordBody(
       serviceType: self[id].plan.serviceType, keyHash: self[id].keyHash,

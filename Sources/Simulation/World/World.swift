@@ -362,6 +362,14 @@ public struct World {
   /// Cuts a host off from all but those of the same group; `nil` puts it back.
   public mutating func setGroup(_ group: Int?, of id: HostID) { network.setGroup(group, of: id) }
 
+  /// Lets no UDP of this host through.
+  mutating func block(_ id: HostID) { network.block(id) }
+
+  /// Where a host is seen from outside.
+  mutating func outerEndpoint(of id: HostID) -> Endpoint? {
+    network.outerEndpoint(of: id, at: hosts[id.number].endpoint, now: now)
+  }
+
   /// Ends every fault of the network.
   public mutating func heal() { network.heal() }
 }
