@@ -46,7 +46,7 @@ let cores: [Target] = [
   library("MeshSession", ["MeshWire", "MeshCrypto"]),
   library("Kademlia", ["MeshWire"]),
   library("MeshNode", ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia"]),
-  library("Simulation", ["MeshNode", "MeshCrypto", "MeshWire"]),
+  library("Simulation", ["MeshNode", "MeshSession", "Kademlia", "MeshCrypto", "MeshWire"]),
   library("Charts", []),
   program("shadowmesh-sim", ["Simulation", "Charts", "MeshWire", arguments]),
   tests("ChartsTests", ["Charts"]),

@@ -63,8 +63,8 @@ public struct RoutingTable: Sendable {
   /// Offers a contact that was just authenticated. Its `lastSeen` becomes `now`.
   ///
   /// - Parameter mayPing: whether a full bucket may ask for a ping of its oldest. Say no for a contact that
-  ///   came to us: a ping may be a handshake with a node that doesn't know us, which would offer us to its own
-  ///   table and ping in turn, and so on through the whole network without an end.
+  ///   came to us: a ping may be a handshake with a node that doesn't know us, which would offer us to its
+  ///   own table and ping in turn, and so on through the whole network without an end.
   public mutating func insert(_ contact: Contact, mayPing: Bool = true, now: Instant) -> InsertOutcome {
     var contact = contact
     contact.lastSeen = now

@@ -11,6 +11,12 @@ enum RunName: String, CaseIterable {
   case loss
   case flood
   case attacks
+  case lookups
+  case hops
+  case churn
+  case outage
+  case table
+  case size
 
   var summary: String {
     switch self {
@@ -21,6 +27,12 @@ enum RunName: String, CaseIterable {
     case .loss: "one handshake at 10 % loss and 80 ms there and back"
     case .flood: "a node under ten times the first messages that it could sign for"
     case .attacks: "nodes that connect and talk while somebody forges, replays, hoards and reflects"
+    case .lookups: "look-ups among whole nodes, some of which lie together"
+    case .hops: "how far look-ups go, by the number of nodes"
+    case .churn: "an hour in which half of the nodes are replaced"
+    case .outage: "a day in which no backbone answers"
+    case .table: "how often a light node knows the answer itself"
+    case .size: "what a node costs, with all of them awake"
     }
   }
 }
@@ -49,6 +61,12 @@ struct Runner {
     case .loss: await loss()
     case .flood: await flood()
     case .attacks: await attacks()
+    case .lookups: await lookups()
+    case .hops: await hops()
+    case .churn: await churn()
+    case .outage: await outage()
+    case .table: await lightTable()
+    case .size: await size()
     }
   }
 

@@ -88,6 +88,19 @@ struct Replay: ParsableCommand {
       show(all[Int(number)].play())
     case .loss:
       for isPublic in [false, true] { print(LossyHandshake(seed: number, isPublic: isPublic).play()) }
+    case .lookups:
+      for (share, paths) in [(0.2, 4), (0.4, 8)] {
+        let run = LookupRun(seed: number, founders: 10_000, liarShare: share, paths: paths, targets: 25)
+        print(run.play())
+      }
+    case .hops: print(LookupRun(seed: number, founders: 10_000, targets: 20).play())
+    case .churn: print(ChurnRun(seed: number).play())
+    case .outage: print(OutageRun(seed: number).play())
+    case .table:
+      for popularity in [CacheRun.Popularity.uniform, .zipf] {
+        print(CacheRun(seed: number, founders: 10_000, popularity: popularity).play())
+      }
+    case .size: print(ScaleRun(seed: number).start().sessions)
     case .flood:
       for isPublic in [false, true] { print(FloodRun(seed: number, isPublic: isPublic).play()) }
     case .attacks:

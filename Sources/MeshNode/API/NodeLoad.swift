@@ -1,3 +1,4 @@
+import Kademlia
 import MeshSession
 package import MeshWire
 
@@ -40,6 +41,9 @@ extension MeshNode {
       halfOpens: responders.halfOpenCount, controlSessions: neighbours.controlCount,
       peers: neighbours.peerCount, records: records.count, lookups: lookups.active.count, jobs: jobs.count)
   }
+
+  /// Who is in the routing table, nearest bucket first.
+  package var contacts: [PeerID] { table.contacts.map(\.peerID) }
 
   /// SHA-512 of the M1 of the session in use with a neighbour: both ends must come to the same.
   package func sessionHash(with peer: PeerID) -> [UInt8]? {

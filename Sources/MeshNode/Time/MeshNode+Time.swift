@@ -16,7 +16,7 @@ extension MeshNode {
     }
     if let deadline = neighbourDeadline, deadline <= now {
       let due = neighbours.entries.indices.filter {
-        self.deadline(of: neighbours.entries[$0]).map { $0 <= now } ?? false
+        wakeTime(at: $0).map { $0 <= now } ?? false
       }
       .map { neighbours.entries[$0].peerID }
       for peerID in due { advance(peerID, to: now) }
@@ -50,7 +50,7 @@ extension MeshNode {
     guard !neighbours.deadlines.isStale else { return walkedDeadline }
     var earliest = neighbours.deadlines.earliestKnown
     for slot in neighbours.deadlines.touched {
-      guard let deadline = deadline(of: neighbours.entries[slot]) else { continue }
+      guard let deadline = wakeTime(at: slot) else { continue }
       earliest = min(earliest ?? deadline, deadline)
     }
     return earliest
@@ -58,7 +58,12 @@ extension MeshNode {
 
   /// What ``neighbourDeadline`` must be equal to.
   var walkedDeadline: Instant? {
-    neighbours.entries.indices.compactMap { deadline(of: neighbours.entries[$0]) }.min()
+    var earliest: Instant?
+    for slot in neighbours.entriesInPlace.indices {
+      guard let deadline = wakeTime(at: slot) else { continue }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    return earliest
   }
 
   /// Takes note of every deadline again, if anything was changed since.
@@ -73,10 +78,13 @@ extension MeshNode {
   }
 
   private mutating func noteDeadline(_ slot: Int) {
-    neighbours.deadlines.note(deadline(of: neighbours.entries[slot]), slot)
+    neighbours.deadlines.note(wakeTime(at: slot), slot)
   }
 
-  private func deadline(of neighbour: Neighbour) -> Instant? {
+  /// Through a span, because an array's element would be copied, sessions and all.
+  private func wakeTime(at slot: Int) -> Instant? { deadline(of: neighbours.entriesInPlace.span[slot]) }
+
+  private func deadline(of neighbour: borrowing Neighbour) -> Instant? {
     var earliest: Instant?
     func consider(_ deadline: Instant?) {
       guard let deadline else { return }
@@ -86,16 +94,16 @@ extension MeshNode {
     consider(neighbour.current?.session.nextDeadline)
     consider(neighbour.previous?.session.nextDeadline)
     if let redeeming = neighbour.redeeming { consider(min(redeeming.next, redeeming.until)) }
-    if neighbour.isPeer {
+    if neighbour.entry != nil {
       if wantsConnection(neighbour) { consider(neighbour.retryAt) }
-      if neighbour.isConnected { consider(neighbour.askAgainAt) }
+      if neighbour.current != nil { consider(neighbour.askAgainAt) }
     } else {
       consider(neighbour.lastUsed + Self.controlIdleTime)
     }
     return earliest
   }
 
-  private func wantsConnection(_ neighbour: Neighbour) -> Bool {
+  private func wantsConnection(_ neighbour: borrowing Neighbour) -> Bool {
     guard neighbour.current == nil, neighbour.attempt == nil, neighbour.lookup == nil else { return false }
     return configuration.keepsPeersConnected || !neighbour.queue.isEmpty
   }

@@ -16,6 +16,8 @@ public struct HostPlan: Sendable {
   /// Threads for asymmetric operations.
   public var threads = 2
   public var keepsPeersConnected = true
+  /// Disjoint paths of its look-ups.
+  public var lookupPaths = 4
 
   public init(identity: SimulatedIdentity, endpoint: Endpoint) {
     self.identity = identity
@@ -42,6 +44,8 @@ public struct Host {
   /// Peers that its owner added, to be added again after a restart.
   var peers: [PeerEntry] = []
   var recordSequence: UInt64 = 0
+  /// Whom its last record admitted.
+  var admitted: [HostID] = []
 
   public var keyHash: KeyHash { plan.identity.publicKey.keyHash }
   public var peerID: PeerID { keyHash.peerID }

@@ -86,6 +86,18 @@ enum StandIn {
     return stretch(block, to: IdentityPublicKey.signatureSize)
   }
 
+  /// Whether a record is one of a stand-in's.
+  static func hasSigned(_ record: PeerRecord) -> Bool {
+    guard let unverified = try? UnverifiedPeerRecord(bundle: record.bundle) else { return false }
+    let verified = try? unverified.verified(
+      at: unverified.plausibleTime(near: WallTime(secondsSinceEpoch: 0))
+    ) {
+      signer, signature, message in
+      signature == StandIn.signature(of: message, by: signer, .peerRecord)
+    }
+    return verified != nil
+  }
+
   private static func stretch(_ block: [UInt8], to size: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(size + block.count)

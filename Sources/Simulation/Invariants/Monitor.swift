@@ -7,8 +7,10 @@ public struct Monitor {
   /// The first that was broken; the world stands still then.
   public private(set) var violation: Violation?
 
-  /// The highest counter sent under each receiver index, by sender.
-  private var counters: [Sender: UInt64] = [:]
+  /// The highest counter sent under each receiver index, by sender, and when.
+  private var counters: [Sender: (counter: UInt64, at: Instant)] = [:]
+  /// No key lives for so long; an index that comes again later names another one.
+  private static let longestKeyLife = Duration.seconds(1_200)
   /// Packets that were sent and not yet delivered, by their number; delivered ones are taken out.
   private var expected: [UInt64: Expected] = [:]
   private var delivered = 0
@@ -79,12 +81,13 @@ public struct Monitor {
     let index = datagram[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let counter = datagram[8..<16].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     let sender = Sender(host: host, life: lives[host, default: 0], index: index)
-    if let last = counters[sender], counter <= last {
+    if let last = counters[sender], now - last.at < Self.longestKeyLife, counter <= last.counter {
       broken(
-        .noCounterTwice, "host \(host.number) sealed counter \(counter) after \(last) under index \(index)",
+        .noCounterTwice,
+        "host \(host.number) sealed counter \(counter) after \(last.counter) under index \(index)",
         now: now)
     }
-    counters[sender] = counter
+    counters[sender] = (counter, now)
   }
 
   /// A number for a packet's payload, by which it is known when it comes out.

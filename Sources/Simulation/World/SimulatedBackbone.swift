@@ -29,11 +29,14 @@ public struct SimulatedBackbone {
     return isReachable ? roundTrip : patience
   }
 
-  mutating func answer(_ lookup: LookupID, of host: HostID, to asker: KeyHash) -> BackboneAnswer {
+  /// - Parameter archive: whoever it has a record of, that nobody has published since.
+  mutating func answer(
+    _ lookup: LookupID, of host: HostID, to asker: KeyHash, archive: (PeerID) -> PeerRecord?
+  ) -> BackboneAnswer {
     guard let target = asked.removeValue(forKey: Question(host: host, lookup: lookup)), isReachable else {
       return .unavailable("connection refused")
     }
-    guard let record = records[target] else { return .notFound }
+    guard let record = records[target] ?? archive(target) else { return .notFound }
     let visible = record.admits(asker) ? record : record.withoutPrivatePart
     guard let unverified = try? UnverifiedPeerRecord(bundle: visible.bundle) else { return .notFound }
     return .found(unverified)
@@ -41,6 +44,29 @@ public struct SimulatedBackbone {
 }
 
 extension World {
+  /// Signs anew at half of a record's life (protocol.md §4).
+  static let renewalInterval = Duration.seconds(3_600)
+
+  mutating func answerOfBackbone(_ lookup: LookupID, to id: HostID) -> BackboneAnswer {
+    backbone.answer(lookup, of: id, to: hosts[id.number].keyHash) { target in
+      guard let member = population?.census.member(target), let census = population?.census else {
+        return nil
+      }
+      return population?.archive.record(of: member, in: census)
+    }
+  }
+
+  /// Publishes a host's record now, and from then on whenever half of its life is over.
+  public mutating func keepPublished(_ id: HostID) {
+    publish(id, admitting: hosts[id.number].admitted)
+    schedule(.renewal(id, life: hosts[id.number].life), at: now + Self.renewalInterval)
+  }
+
+  /// As ``keepPublished(_:)``, from a later moment on.
+  public mutating func keepPublished(_ id: HostID, from wait: Duration) {
+    schedule(.renewal(id, life: hosts[id.number].life), at: now + wait)
+  }
+
   /// Signs a fresh record of a host, publishes it and gives it to the node; `admitting` may see where a
   /// private one is.
   public mutating func publish(
@@ -60,7 +86,9 @@ extension World {
       : RecordPrivatePart(
         endpoints: [endpoint], admitted: others.map { self[$0].keyHash },
         salt: hosts[id.number].chance.bytes(16))
-    let record = self[id].plan.identity.sign(body, privatePart: part)
+    let signed = self[id].plan.identity.sign(body, privatePart: part)
+    hosts[id.number].admitted = others
+    let record = population?.archive.note(signed) ?? signed
     if backbone.isReachable { backbone.publish(record) }
     with(id) { node, now in node.setOwnRecord(record, now: now) }
   }

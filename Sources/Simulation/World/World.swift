@@ -28,6 +28,8 @@ public struct World {
 
   var network: Network
   var chance: Chance
+  /// A large one, most of which sleeps.
+  var population: Population?
   private var hostsByKey: [KeyHash: HostID] = [:]
   private var queue = EventQueue<Happening>()
   private let wallStart = WallTime(secondsSinceEpoch: 1_800_000_000)
@@ -36,8 +38,11 @@ public struct World {
   enum Happening {
     case arrival(Flight)
     case wake(HostID)
-    case computed(HostID, life: Int, CryptoTicket, CryptoResult)
+    /// Indirect, so that the others are small: a queue moves them often.
+    indirect case computed(HostID, life: Int, CryptoTicket, CryptoResult)
     case backboneAnswered(HostID, life: Int, LookupID)
+    /// A host signs its record anew.
+    case renewal(HostID, life: Int)
     /// A crash and the restart at once.
     case powerCut(HostID)
     case attackersAct
@@ -89,7 +94,7 @@ public struct World {
       crash(id)
       restart(id)
     case .arrival(let flight):
-      guard let host = network.receiver(of: flight, now: now) else { return }
+      guard let host = network.receiver(of: flight, now: now) else { return arriveElsewhere(flight) }
       deliver(flight.datagram, to: host, from: flight.source)
     case .wake(let id):
       guard hosts[id.number].isUp, hosts[id.number].wakesAt.map({ $0 <= now }) ?? false else { return }
@@ -101,9 +106,12 @@ public struct World {
       guard hosts[id.number].isUp, hosts[id.number].life == life else { return }
       hosts[id.number].node.completed(ticket, result, now: localTime(id))
       settle(id)
+    case .renewal(let id, let life):
+      guard hosts[id.number].isUp, hosts[id.number].life == life else { return }
+      keepPublished(id)
     case .backboneAnswered(let id, let life, let lookup):
       guard hosts[id.number].isUp, hosts[id.number].life == life else { return }
-      let answer = backbone.answer(lookup, of: id, to: hosts[id.number].keyHash)
+      let answer = answerOfBackbone(lookup, to: id)
       hosts[id.number].node.backboneAnswered(lookup, answer, now: localTime(id))
       settle(id)
     }
@@ -129,12 +137,12 @@ public struct World {
     return id
   }
 
-  private static func node(of plan: HostPlan, _ chance: Chance, now: Instant, wall: WallTime) -> MeshNode {
+  static func node(of plan: HostPlan, _ chance: Chance, now: Instant, wall: WallTime) -> MeshNode {
     var chance = chance.stream(7)
     return MeshNode(
       configuration: NodeConfiguration(
         region: SimulatedBackbone.region, serviceType: plan.serviceType,
-        keepsPeersConnected: plan.keepsPeersConnected),
+        keepsPeersConnected: plan.keepsPeersConnected, lookupPaths: plan.lookupPaths),
       publicKey: plan.identity.publicKey, randomSeed: chance.bytes(32), now: plan.clock.reading(now),
       wall: wall + plan.clock.wallError)
   }
@@ -192,7 +200,7 @@ public struct World {
 
   // MARK: Datagrams and packets
 
-  private mutating func deliver(_ datagram: [UInt8], to id: HostID, from source: Endpoint) {
+  mutating func deliver(_ datagram: [UInt8], to id: HostID, from source: Endpoint) {
     monitor.received(datagram.count, at: id, from: source)
     var bytes = datagram
     var span = bytes.mutableSpan
@@ -274,15 +282,19 @@ public struct World {
         queue.insert(.backboneAnswered(id, life: hosts[id.number].life, lookup), at: answersAt)
       case .event(let event):
         judge(event, at: id)
+        note(event, at: id)
         onEvent?(now, id, event)
       }
     }
-    guard let deadline = hosts[id.number].node.nextDeadline else { return }
+    guard let deadline = Self.deadline(of: &hosts[id.number].node) else { return }
     let at = max(now, hosts[id.number].plan.clock.worldTime(deadline))
     if let known = hosts[id.number].wakesAt, known <= at { return }
     hosts[id.number].wakesAt = at
     queue.insert(.wake(id), at: at)
   }
+
+  /// Lent as it stands: to read it otherwise copies the whole node.
+  private static func deadline(of node: inout MeshNode) -> Instant? { node.nextDeadline }
 
   private mutating func compute(_ ticket: CryptoTicket, _ job: CryptoJob, on id: HostID) {
     monitor.asked(job, at: id, now: now)
@@ -293,7 +305,13 @@ public struct World {
       case .standIn(let key): StandIn.perform(job, as: key, chance: &hosts[id.number].chance)
       }
     let done = hosts[id.number].processor.run(cost, now: now)
-    queue.insert(.computed(id, life: hosts[id.number].life, ticket, result), at: done)
+    let shared: CryptoResult =
+      if case .record(let record) = result, let population {
+        .record(population.archive.shared(record))
+      } else {
+        result
+      }
+    queue.insert(.computed(id, life: hosts[id.number].life, ticket, shared), at: done)
   }
 
   /// Whoever is connected to must be a host of this world, with the key that its PeerID is made of.
