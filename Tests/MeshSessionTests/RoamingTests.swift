@@ -72,6 +72,21 @@ struct RoamingTests {
     #expect(taken(world.alice, Self.third).contains { $0.count == 42 })
   }
 
+  /// Without this charge one challenge of 42 bytes, passed on in a victim's name, draws 168.
+  @Test("what answers cost is paid for by what came, like challenges")
+  func answersArePaidFor() throws {
+    let world = connected()
+    hand(packet(world), to: world.bob, from: Self.elsewhere, world)
+    let challenge = try #require(taken(world.bob, Self.elsewhere).first)
+    hand(challenge, to: world.alice, from: Self.third, world)
+    for _ in 0..<5 {
+      world.now = world.now + .seconds(1)
+      world.alice.advance(to: world.now)
+    }
+    let sent = taken(world.alice, Self.third).reduce(0) { $0 + $1.count }
+    #expect(sent > 42 && sent <= 3 * challenge.count)
+  }
+
   @Test("a replayed packet from a forged source moves nothing and asks nothing")
   func replay() {
     let world = connected()

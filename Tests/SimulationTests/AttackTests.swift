@@ -25,6 +25,13 @@ import Testing
     #expect(outcome.violation == nil && outcome.inTime == outcome.pairs, "\(outcome.took)")
   }
 
+  /// A challenge that came from a victim's address, passed on sooner than the original, drew an answer and
+  /// three challenges: seven times 42 bytes for two.
+  @Test func answersToChallengesArePaidForToo() {
+    let outcome = AttackRun(1_983).play()
+    #expect(outcome.violation == nil)
+  }
+
   @Test func anAttackIsReplayedExactly() {
     let outcomes = (1...2).map { _ in AttackRun(seed: 3, attack: .forgery).play() }
     #expect(outcomes[0].forged == outcomes[1].forged && outcomes[0].took == outcomes[1].took)

@@ -36,6 +36,9 @@ struct Roaming {
   private(set) var candidate: Candidate?
   /// Another candidate is taken no sooner.
   private var notBefore: Instant?
+  /// Bytes of answers to challenges from where no candidate is yet: one would have to be paid for with what
+  /// is left.
+  private var answers: (to: Endpoint, bytes: Int)?
 
   var deadline: Instant? { candidate?.next }
 
@@ -45,13 +48,24 @@ struct Roaming {
   mutating func hold(_ now: Instant) { notBefore = now + Limits.challengeInterval }
 
   mutating func begin(_ endpoint: Endpoint, bytes: [UInt8], received: Int, now: Instant) {
-    candidate = Candidate(endpoint: endpoint, bytes: bytes, received: received, next: now)
+    let spent = answers.flatMap { $0.to == endpoint ? $0.bytes : nil } ?? 0
+    candidate = Candidate(endpoint: endpoint, bytes: bytes, received: received, sent: spent, next: now)
   }
 
   mutating func stop() { candidate = nil }
 
   mutating func received(_ count: Int, from source: Endpoint) {
     if candidate?.endpoint == source { candidate!.received += count }
+  }
+
+  /// An answer to a challenge goes there.
+  mutating func answered(_ endpoint: Endpoint) {
+    if candidate?.endpoint == endpoint {
+      candidate!.sent += Self.datagramSize
+    } else {
+      let earlier = answers.flatMap { $0.to == endpoint ? $0.bytes : nil } ?? 0
+      answers = (endpoint, earlier + Self.datagramSize)
+    }
   }
 
   /// Whether another challenge may go out: what came from there pays for it.
@@ -131,6 +145,7 @@ extension Session {
     actions.append(
       .sendElsewhere(
         sealWhole([ContentKind.control.rawValue, Roaming.answer] + message[1...]), to: arrival.source))
+    if arrival.isElsewhere { roaming.answered(arrival.source) }
     // Our way to the peer is another than before: what it carries is not known.
     forgetPath(now, &actions)
     return nil
