@@ -98,7 +98,32 @@ import Testing
     #expect(!idle.isGood(cookie, for: endpoint(1), initiator: 7), "after a pause both secrets are new")
   }
 
-  @Test func aRetryIsTakenOnceASecondAndOnlyWithItsMac() throws {
+  /// Without the bound whoever sees M1 makes its sender repeat it as often as he likes; with a bound of one, a
+  /// forged Retry that comes first keeps the true one out.
+  @Test func fourRetriesWithDifferentCookiesAreTakenASecond() throws {
+    let world = World(alwaysDemandsCookie: true)
+    world.fate = { _, _ in [] }
+    world.begin()
+    world.run(for: .milliseconds(1))
+    let first = try #require(M1Datagram(world.sent[1].bytes))
+    let random = first.fragment.dropFirst(Layout.m1RandomInFragment).prefix(Layout.randomSize)
+    func retry(_ number: UInt8) -> [UInt8] {
+      HandshakeDatagram.encode(
+        .retry, suite: 0, index: 0, count: 1, receiver: first.initiator,
+        rest: [UInt8](repeating: number, count: 16), macKey: Macs.clearKey(random: random))
+    }
+    for number in 1...6 as ClosedRange<UInt8> {
+      world.alice.receive(retry(number), from: world.bob.endpoint, now: world.now)
+    }
+    #expect(world.alice.outbox.count == 4 * 2)
+    #expect(world.alice.drops.filter { $0 == .retryTooSoon }.count == 2)
+    world.now = world.now + .seconds(1)
+    world.alice.outbox = []
+    world.alice.receive(retry(7), from: world.bob.endpoint, now: world.now)
+    #expect(world.alice.outbox.count == 2)
+  }
+
+  @Test func aRetryIsTakenOnlyOnceAndOnlyWithItsMac() throws {
     let world = World(alwaysDemandsCookie: true)
     world.fate = { _, _ in [] }
     world.begin()

@@ -22,8 +22,16 @@ extension Initiator {
   ) {
     guard case .collecting = phase, m2.bitmap == 0 else { return drop(.unexpected, &actions) }
     guard datagram.isAuthentic(macKey: macKey) else { return drop(.badMac, &actions) }
-    if let lastRetry, now < lastRetry + Limits.retryInterval { return drop(.retryTooSoon, &actions) }
-    lastRetry = now
+    if let since = retriesSince, now < since + Limits.retryInterval {
+      // The same again says nothing new. Another may be the true one, after one that somebody else made.
+      guard datagram.rest != cookie, retriesTaken < Limits.retriesAtOnce else {
+        return drop(.retryTooSoon, &actions)
+      }
+      retriesTaken += 1
+    } else {
+      retriesSince = now
+      retriesTaken = 1
+    }
     cookie = datagram.rest
     sendM1(&actions)
     backoff.restart(now: now)

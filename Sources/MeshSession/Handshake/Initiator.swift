@@ -36,7 +36,9 @@ public struct Initiator {
   var m1: [UInt8] = []
   var keys: KeyExchangeSecret?
   var cookie = [UInt8](repeating: 0, count: Layout.cookieSize)
-  var lastRetry: Instant?
+  /// When the first of the last ``retriesTaken`` Retries came.
+  var retriesSince: Instant?
+  var retriesTaken = 0
   var m2 = IncomingM2()
   var fruitlessAcks = 0
   var m3 = OutgoingFragments([])

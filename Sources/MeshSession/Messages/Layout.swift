@@ -93,6 +93,7 @@ enum Limits {
   static let unvalidatedLife = Duration.seconds(3)
   static let validatedLife = Duration.seconds(12)
   static let retryInterval = Duration.seconds(1)
+  static let retriesAtOnce = 4
   static let confirmationInterval = Duration.milliseconds(250)
   static let cookieLife = Duration.seconds(120)
   static let earlyPackets = 16

@@ -19,7 +19,7 @@ struct Eavesdropper {
 
   mutating func note(_ passing: PassingDatagram) {
     guard let id = ForgedDatagrams.id(in: passing.bytes) else { return }
-    if let random = ForgedDatagrams.random(in: passing.bytes), handshakes[id] == nil {
+    if let random = ForgedDatagrams.initiatorRandom(in: passing.bytes), handshakes[id] == nil {
       if ids.count >= Self.limit, let old = handshakes.removeValue(forKey: ids.removeFirst()) {
         if let responder = old.responderID { byResponder[responder] = nil }
       }

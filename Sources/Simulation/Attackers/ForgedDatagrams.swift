@@ -82,7 +82,7 @@ enum ForgedDatagrams {
   }
 
   /// The random in the second fragment of M1.
-  static func random(in datagram: [UInt8]) -> [UInt8]? {
+  static func initiatorRandom(in datagram: [UInt8]) -> [UInt8]? {
     guard datagram.count == m1Size, datagram[0] == m1, datagram[3] == 1 else { return nil }
     return Array(datagram[randomRange])
   }

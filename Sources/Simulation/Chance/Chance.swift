@@ -40,6 +40,13 @@ public struct Chance: RandomNumberGenerator, Sendable {
   /// One of them, evenly; there is at least one.
   public mutating func pick<Value>(_ values: [Value]) -> Value { values[index(below: values.count)] }
 
+  /// The numbers below `count` in any order (Fisher and Yates).
+  public mutating func order(of count: Int) -> [Int] {
+    var order = Array(0..<count)
+    for last in order.indices.dropFirst().reversed() { order.swapAt(last, index(below: last + 1)) }
+    return order
+  }
+
   /// So many bytes.
   public mutating func bytes(_ count: Int) -> [UInt8] {
     var bytes: [UInt8] = []

@@ -75,7 +75,7 @@ public struct Conspiracy: Sendable {
     case .findNode(let id, let target):
       switch chance.pick(lies) {
       case .silence: []
-      case .besideTarget: [.nodes(id, nearest(to: target).map { hint($0, census) })]
+      case .besideTarget: [.nodes(id, someBeside(target, &chance).map { hint($0, census) })]
       case .anywhere:
         [
           .nodes(
@@ -96,6 +96,15 @@ public struct Conspiracy: Sendable {
     }
   }
 
+  /// Each answer names others of the keys that lie nearer than nearly all honest nodes, so that a search which
+  /// goes by distance alone never comes to the end of them.
+  private static let choice = 260
+
+  private func someBeside(_ target: PeerID, _ chance: inout Chance) -> [(keyHash: KeyHash, number: Int)] {
+    let near = nearest(to: target, count: Self.choice)
+    return chance.order(of: near.count).prefix(ControlMessage.hintLimit).map { near[$0] }
+  }
+
   /// The nodes behind the ground keys nearest to a target.
   func nodes(beside target: PeerID, count: Int, _ census: Census) -> [HostPlan] {
     nearest(to: target, count: count).map { key in
@@ -114,9 +123,7 @@ public struct Conspiracy: Sendable {
   }
 
   /// The ground keys nearest to a target.
-  private func nearest(
-    to target: PeerID, count: Int = ControlMessage.hintLimit
-  ) -> [(keyHash: KeyHash, number: Int)] {
+  private func nearest(to target: PeerID, count: Int) -> [(keyHash: KeyHash, number: Int)] {
     var low = 0
     var high = keys.count
     while low < high {

@@ -53,9 +53,13 @@ public struct Census: Sendable {
   /// Made anew each time: 2.6 KB that only nodes which are awake need.
   func publicKey(of member: MemberID) -> IdentityPublicKey { Self.key(chance, member.number) }
 
+  /// Who it is.
   public func keyHash(of member: MemberID) -> KeyHash { keyHashes[member.number] }
+  /// The same, for routing.
   public func peerID(of member: MemberID) -> PeerID { keyHashes[member.number].peerID }
+  /// Whether it lies.
   public func isLiar(_ member: MemberID) -> Bool { liars.contains(member) }
+  /// Whose PeerID it is; `nil` for nobody's.
   public func member(_ peerID: PeerID) -> MemberID? { places[peerID] }
 
   /// 16.0.0.1, 16.0.1.1 and so on: a network for each.

@@ -90,7 +90,7 @@ public struct CacheRun: Sendable {
     init(_ popularity: Popularity, count: Int, _ chance: inout Chance) {
       self.count = count
       guard popularity == .zipf else { return }
-      ranks = Array(0..<count).shuffled(using: &chance)
+      ranks = chance.order(of: count)
       var sum = 0.0
       for rank in 1...count {
         sum += 1 / Double(rank)
