@@ -98,8 +98,8 @@ import Testing
     #expect(!idle.isGood(cookie, for: endpoint(1), initiator: 7), "after a pause both secrets are new")
   }
 
-  /// Without the bound whoever sees M1 makes its sender repeat it as often as he likes; with a bound of one, a
-  /// forged Retry that comes first keeps the true one out.
+  /// Without the bound whoever sees M1 makes its sender repeat it as often as he likes; with a bound of one,
+  /// a forged Retry that comes first keeps the true one out.
   @Test func fourRetriesWithDifferentCookiesAreTakenASecond() throws {
     let world = World(alwaysDemandsCookie: true)
     world.fate = { _, _ in [] }

@@ -96,8 +96,8 @@ public struct Conspiracy: Sendable {
     }
   }
 
-  /// Each answer names others of the keys that lie nearer than nearly all honest nodes, so that a search which
-  /// goes by distance alone never comes to the end of them.
+  /// Each answer names others of the keys that lie nearer than nearly all honest nodes, so that a search
+  /// which goes by distance alone never comes to the end of them.
   private static let choice = 260
 
   private func someBeside(_ target: PeerID, _ chance: inout Chance) -> [(keyHash: KeyHash, number: Int)] {
