@@ -146,11 +146,18 @@ func withBackbone(
   }
 }
 
+/// The next port to try: below those that the system gives out by itself (32,768 and up), so that no client's
+/// socket takes it meanwhile, and each for one test of this process only.
+private let nextPort = Atomic<Int>(20_000 + Int(ProcessInfo.processInfo.processIdentifier) % 8_000)
+
 /// A port that nobody listened on a moment ago.
 private func freePort() async throws -> Int {
-  let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-    .bind(host: "127.0.0.1", port: 0).get()
-  let port = channel.localAddress?.port ?? 0
-  try await channel.close()
-  return port
+  while true {
+    let port = nextPort.wrappingAdd(1, ordering: .relaxed).oldValue
+    let bound = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(
+      host: "127.0.0.1", port: port)
+    guard let channel = try? await bound.get() else { continue }
+    try await channel.close()
+    return port
+  }
 }
