@@ -45,7 +45,10 @@ let cores: [Target] = [
   library("MeshCrypto", ["MeshWire", "CLibcrypto", crypto]),
   library("MeshSession", ["MeshWire", "MeshCrypto"]),
   library("Kademlia", ["MeshWire"]),
-  library("MeshNode", ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia"]),
+  library("MeshPaths", ["MeshWire"]),
+  library("MeshRelay", ["MeshWire", "MeshCrypto"]),
+  library(
+    "MeshNode", ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshPaths", "MeshRelay"]),
   library("Simulation", ["MeshNode", "MeshSession", "Kademlia", "MeshCrypto", "MeshWire"]),
   library("Charts", []),
   program("shadowmesh-sim", ["Simulation", "Charts", "MeshWire", arguments]),
@@ -57,10 +60,14 @@ let cores: [Target] = [
     "MeshSessionTests", ["MeshSession", "MeshCrypto", "MeshWire"],
     resources: [.copy("Vectors")]),
   tests("KademliaTests", ["Kademlia", "MeshWire"]),
+  tests("MeshPathsTests", ["MeshPaths", "MeshWire"]),
+  tests("MeshRelayTests", ["MeshRelay", "MeshCrypto", "MeshWire"]),
   .executableTarget(
     name: "smh1-interop-peer", dependencies: ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire"],
     path: "Tests/Interop/SwiftPeer", swiftSettings: strictTests),
-  tests("MeshNodeTests", ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia"]),
+  tests(
+    "MeshNodeTests",
+    ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia", "MeshPaths", "MeshRelay"]),
 ]
 
 let edges: [Target] = [
@@ -85,7 +92,7 @@ let edges: [Target] = [
     "LightNode",
     [
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
-      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics, crypto,
+      "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log, metrics, crypto,
       .product(name: "CryptoExtras", package: "swift-crypto"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -96,7 +103,8 @@ let edges: [Target] = [
   library(
     "Backbone",
     [
-      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", log, metrics,
+      "BackboneAPI", "Daemon", "NodeHost", "MeshNode", "MeshPaths", "MeshWire", "MeshCrypto", "Observability",
+      "StrictConfiguration", log, metrics,
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -179,6 +187,8 @@ let package = Package(
     .library(name: "MeshCrypto", targets: ["MeshCrypto"]),
     .library(name: "MeshSession", targets: ["MeshSession"]),
     .library(name: "Kademlia", targets: ["Kademlia"]),
+    .library(name: "MeshPaths", targets: ["MeshPaths"]),
+    .library(name: "MeshRelay", targets: ["MeshRelay"]),
     .library(name: "MeshNode", targets: ["MeshNode"]),
     .executable(name: "shadowmesh-sim", targets: ["shadowmesh-sim"]),
   ]

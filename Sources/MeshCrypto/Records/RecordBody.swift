@@ -28,6 +28,8 @@ public enum EndpointKind: UInt8, Sendable, Hashable {
   case configured = 2
   /// What others saw (RFC 8489's reflexive transport address).
   case reflexive = 3
+  /// What a router maps on request (PCP, NAT-PMP, UPnP).
+  case mapped = 4
 }
 
 /// An endpoint and its kind: 20 bytes.
@@ -173,7 +175,8 @@ public struct RecordBody: Sendable, Hashable {
 }
 
 extension ByteWriter {
-  mutating func write(_ endpoints: [AnnouncedEndpoint]) {
+  /// Appends count 1 ‖ endpoints of 20.
+  public mutating func write(_ endpoints: [AnnouncedEndpoint]) {
     write(UInt8(endpoints.count))
     for announced in endpoints {
       write(announced.kind.rawValue)
@@ -195,7 +198,8 @@ extension ByteReader {
     return count
   }
 
-  mutating func announcedEndpoints() throws(DecodingFailure) -> [AnnouncedEndpoint] {
+  /// Reads count 1 (at most 8) ‖ endpoints of 20.
+  public mutating func announcedEndpoints() throws(DecodingFailure) -> [AnnouncedEndpoint] {
     var endpoints: [AnnouncedEndpoint] = []
     for _ in 0..<(try count(in: 0...RecordBody.endpointLimit)) {
       let kind: EndpointKind = try value()

@@ -33,12 +33,13 @@ extension MeshNode {
     }
     neighbours.entries[slot].lastUsed = now
     switch message {
-    case .ping, .findNode, .getRecord, .redeemInvite, .announce:
+    case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce,
+      .introduction, .introductionFailed:
       guard neighbours.entries[slot].requests.take(now: now) else {
         return counters.count(.controlOverBudget)
       }
       serve(message, slot: slot, now: now)
-    case .pong, .nodes, .record, .inviteAnswer: takeAnswer(message, slot: slot, now: now)
+    case .pong, .nodes, .record, .inviteAnswer, .observed: takeAnswer(message, slot: slot, now: now)
     }
   }
 
@@ -54,7 +55,9 @@ extension MeshNode {
       sendControl(.record(id, bundle.map { .init(bundle: $0) }), slot: slot, now: now)
     case .redeemInvite(let id, let secret): redeem(id, secret, slot: slot, now: now)
     case .announce(let record): takeAnnouncement(record, slot: slot, now: now)
-    case .pong, .nodes, .record, .inviteAnswer: break
+    case .observe, .candidates, .introduce, .introduction, .introductionFailed:
+      serveIntroduction(message, slot: slot, now: now)
+    case .pong, .nodes, .record, .inviteAnswer, .observed: break
     }
   }
 
@@ -110,7 +113,10 @@ extension MeshNode {
       guard neighbours.entries[slot].redeeming?.id == redemption else { return }
       neighbours.entries[slot].redeeming = nil
       emit(.inviteAnswered(redemption, accepted ? .accepted : .refused))
-    case .ping, .findNode, .getRecord, .redeemInvite, .announce: break
+    case .observed(let id, let endpoint): takeObservation(id, endpoint, slot: slot, now: now)
+    case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce,
+      .introduction, .introductionFailed:
+      break
     }
   }
 }

@@ -1,5 +1,5 @@
 public import Kademlia
-import MeshCrypto
+public import MeshCrypto
 public import MeshWire
 
 /// What two nodes say to each other inside a session (`docs/protocol/SMH1.md` §10). Rekeying and path probes
@@ -14,6 +14,17 @@ public enum ControlMessage: Sendable, Hashable {
   case redeemInvite(RequestID, secret: [UInt8])
   case inviteAnswer(RequestID, accepted: Bool)
   case announce(UnparsedRecord)
+  /// Asks where the sender's packets seem to come from.
+  case observe(RequestID)
+  case observed(RequestID, Endpoint)
+  /// Between peers: where the sender may be; it tries the other's candidates at the same time.
+  case candidates([AnnouncedEndpoint], wantsAnswer: Bool)
+  /// To a backbone: tell this node where the sender may be.
+  case introduce(KeyHash, [AnnouncedEndpoint], wantsAnswer: Bool)
+  /// From a backbone: where this node says that it may be.
+  case introduction(KeyHash, [AnnouncedEndpoint], wantsAnswer: Bool)
+  /// From a backbone: this node has no session with it.
+  case introductionFailed(KeyHash)
 
   /// Pairs an answer with its request; unique within a session and a short time. 4 bytes.
   public struct RequestID: Sendable, Hashable {
@@ -36,9 +47,15 @@ public enum ControlMessage: Sendable, Hashable {
   public init(decoding bytes: [UInt8]) throws(DecodingFailure) {
     var reader = ByteReader(bytes)
     let type = try reader.uint8()
-    if type == 0x09 {
+    switch type {
+    case 0x09:
       self = .announce(try reader.record())
       return
+    case 0x0c...0x0f:
+      self = try Self.introductionMessage(type, &reader)
+      try reader.end()
+      return
+    default: break
     }
     let id = RequestID(number: try reader.uint32())
     switch type {
@@ -60,9 +77,29 @@ public enum ControlMessage: Sendable, Hashable {
     case 0x06: self = .record(id, try reader.flag() ? try reader.record() : nil)
     case 0x07: self = .redeemInvite(id, secret: try reader.bytes(Self.secretSize))
     case 0x08: self = .inviteAnswer(id, accepted: try reader.flag())
+    case 0x0a: self = .observe(id)
+    case 0x0b: self = .observed(id, try reader.endpoint())
     default: throw .badValue
     }
     try reader.end()
+  }
+
+  private static func introductionMessage(
+    _ type: UInt8, _ reader: inout ByteReader
+  ) throws(DecodingFailure) -> ControlMessage {
+    switch type {
+    case 0x0c:
+      let wantsAnswer = try reader.flag()
+      return .candidates(try reader.announcedEndpoints(), wantsAnswer: wantsAnswer)
+    case 0x0d, 0x0e:
+      let other = try reader.keyHash()
+      let wantsAnswer = try reader.flag()
+      let endpoints = try reader.announcedEndpoints()
+      return type == 0x0d
+        ? .introduce(other, endpoints, wantsAnswer: wantsAnswer)
+        : .introduction(other, endpoints, wantsAnswer: wantsAnswer)
+    default: return .introductionFailed(try reader.keyHash())
+    }
   }
 
   /// The message as it travels.
@@ -100,6 +137,27 @@ public enum ControlMessage: Sendable, Hashable {
     case .announce(let record):
       writer.write(UInt8(0x09))
       writer.write(record.bundle)
+    case .observe(let id): begin(0x0a, id)
+    case .observed(let id, let endpoint):
+      begin(0x0b, id)
+      writer.write(endpoint)
+    case .candidates(let endpoints, let wantsAnswer):
+      writer.write(UInt8(0x0c))
+      writer.write(UInt8(wantsAnswer ? 1 : 0))
+      writer.write(endpoints)
+    case .introduce(let other, let endpoints, let wantsAnswer):
+      writer.write(UInt8(0x0d))
+      writer.write(other)
+      writer.write(UInt8(wantsAnswer ? 1 : 0))
+      writer.write(endpoints)
+    case .introduction(let other, let endpoints, let wantsAnswer):
+      writer.write(UInt8(0x0e))
+      writer.write(other)
+      writer.write(UInt8(wantsAnswer ? 1 : 0))
+      writer.write(endpoints)
+    case .introductionFailed(let other):
+      writer.write(UInt8(0x0f))
+      writer.write(other)
     }
     return writer.bytes
   }

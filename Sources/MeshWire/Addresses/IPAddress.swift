@@ -28,7 +28,8 @@ public enum IPAddress: Hashable, Sendable {
   public var limitPrefix: IPAddress {
     switch self {
     case .v4(let value): .v4(value & 0xffff_ff00)
-    case .v6(let value): .v6((value >> 72) << 72)
+    // Of a stream, the network that it came from; of circuits, all together.
+    case .v6(let value): .v6(isCarrier ? (value >> 32) << 32 : (value >> 72) << 72)
     }
   }
 

@@ -92,7 +92,7 @@ public struct Conspiracy: Sendable {
       }
     case .getRecord(let id, let target):
       lies == [.silence] ? [] : [.record(id, record(target, census, &archive, &chance))]
-    case .pong, .nodes, .record, .inviteAnswer, .redeemInvite, .announce: []
+    default: []
     }
   }
 

@@ -13,8 +13,12 @@ enum ImportArrows {
     "MeshCrypto": ["MeshWire", "CLibcrypto", "Crypto", "FoundationEssentials"],
     "MeshSession": ["MeshWire", "MeshCrypto"],
     "Kademlia": ["MeshWire"],
-    "MeshNode": ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia"],
-    "Simulation": ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshNode"],
+    "MeshPaths": ["MeshWire"],
+    "MeshRelay": ["MeshWire", "MeshCrypto"],
+    "MeshNode": ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshPaths", "MeshRelay"],
+    "Simulation": [
+      "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshPaths", "MeshRelay", "MeshNode",
+    ],
   ]
 
   private static let http: Set<String> = [
@@ -34,12 +38,12 @@ enum ImportArrows {
     "BackboneAPI": http.union(["MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
     "LightNode": http.union([
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
-      "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics",
+      "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics",
       "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
-      "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration", "Logging",
-      "Metrics", "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
+      "BackboneAPI", "Daemon", "NodeHost", "MeshNode", "MeshPaths", "MeshWire", "MeshCrypto",
+      "Observability", "StrictConfiguration", "Logging", "Metrics", "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",

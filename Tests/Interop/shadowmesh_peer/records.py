@@ -13,7 +13,7 @@ from . import keys, wire
 
 RECORD, TOMBSTONE = 1, 2
 LIGHT_PRIVATE, LIGHT_PUBLIC, BACKBONE_AUTH = 1, 2, 3
-INTERFACE, CONFIGURED, REFLEXIVE = 1, 2, 3
+INTERFACE, CONFIGURED, REFLEXIVE, MAPPED = 1, 2, 3, 4
 LARGEST_BODY, LARGEST_PRIVATE = 320, 2_400
 LONGEST_LIFE = 2 * 3_600 + 600
 
@@ -31,7 +31,7 @@ class Endpoint:
 
 def parse_endpoint(data: bytes) -> Endpoint:
     kind, family, address, port = struct.unpack(">BB16sH", data)
-    if kind not in (INTERFACE, CONFIGURED, REFLEXIVE) or family not in (4, 6):
+    if kind not in (INTERFACE, CONFIGURED, REFLEXIVE, MAPPED) or family not in (4, 6):
         raise wire.Malformed("endpoint")
     if family == 4 and any(address[4:]):
         raise wire.Malformed("endpoint")

@@ -1,0 +1,17 @@
+/// The ways that packets can take to a peer, the better ones first.
+public enum PathKind: Sendable, Hashable, Comparable {
+  /// Within one network, to an address of the peer's own interfaces.
+  case local
+  /// Straight to the peer's outer address.
+  case direct
+  /// Through so many relays, 1 to 3.
+  case relayed(hops: Int)
+
+  /// Whether nobody carries the packets for us.
+  public var isDirect: Bool {
+    switch self {
+    case .local, .direct: true
+    case .relayed: false
+    }
+  }
+}
