@@ -5,7 +5,9 @@ extension MeshNode {
   mutating func serveIntroduction(_ message: ControlMessage, slot: Int, now: Instant) {
     switch message {
     case .observe(let id):
-      guard let endpoint = neighbours.entries[slot].current?.endpoint, endpoint.carrier == .udp else { return }
+      guard let endpoint = neighbours.entries[slot].current?.endpoint, endpoint.carrier == .udp else {
+        return
+      }
       sendControl(.observed(id, endpoint), slot: slot, now: now)
     default: counters.count(.introductionNotFromPeer)
     }

@@ -38,12 +38,14 @@ enum ImportArrows {
     "BackboneAPI": http.union(["MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
     "LightNode": http.union([
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
-      "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", "Logging", "Metrics",
+      "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration",
+      "Logging", "Metrics",
       "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
       "BackboneAPI", "Daemon", "NodeHost", "MeshNode", "MeshPaths", "MeshWire", "MeshCrypto",
-      "Observability", "StrictConfiguration", "Logging", "Metrics", "GRDB", "GRDBSQLite", "JWTKit", "ServiceLifecycle", "UnixSignals", "Yams",
+      "Observability", "StrictConfiguration", "Logging", "Metrics", "GRDB", "GRDBSQLite", "JWTKit",
+      "ServiceLifecycle", "UnixSignals", "Yams",
     ]),
     "shadowmesh": [
       "ControlAPI", "MeshWire", "MeshCrypto", "LightNode", "StrictConfiguration", "ArgumentParser",
