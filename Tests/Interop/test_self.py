@@ -223,3 +223,19 @@ def test_record_round_trip_and_refusals():
     moved = parsed.body.replace(b"europe", b"africa")
     with pytest.raises(keys.Refused, match="signature"):
         records.Bundle(moved, parsed.public_key, parsed.signature).verified(now)
+
+
+def test_relays_and_reservations_round_trip():
+    relay = records.Relay(bytes(1_600), 2_976, "example.org", 443, b"\6" * 32)
+    body = records.Body(
+        records.RECORD, records.LIGHT_PUBLIC, bytes(32), 1, 5, "europe", relay_offer=50, relay=relay)
+    assert records.parse_body(body.encoded()) == body
+    for kind, service, offer in ((2, 2, 50), (1, 1, 50), (1, 2, 0)):
+        with pytest.raises(wire.Malformed, match="relay"):
+            records.parse_body(
+                records.Body(kind, service, bytes(32), 1, 5, "europe", relay_offer=offer, relay=relay).encoded())
+    held = records.Reservation(bytes(32), "192.0.2.1", 443, bytes(16))
+    part = records.PrivatePart(bytes(16), (), (), (held,) * 4)
+    assert records.parse_private_part(part.encoded()) == part
+    with pytest.raises(wire.Malformed):
+        records.parse_private_part(records.PrivatePart(bytes(16), (), (), (held,) * 5).encoded())

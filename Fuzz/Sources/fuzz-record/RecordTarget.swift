@@ -28,17 +28,32 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
       AnnouncedEndpoint(.configured, Endpoint(.v4(0xc000_0201), port: 8443)),
       AnnouncedEndpoint(.interface, Endpoint(.v6(0x2001_0db8 << 96 | 1), port: 443)),
     ]
-    func body(_ kind: RecordBody.Kind, _ type: ServiceType, _ endpoints: [AnnouncedEndpoint]) -> RecordBody {
+    let relay = KeyExchangeOffer([UInt8](repeating: 4, count: KeyExchangeOffer.size)).map {
+      RelayAnnouncement(
+        onionKey: $0, week: 2_976, operatorName: OperatorName("example.org") ?? .unnamed, streamPort: 443,
+        streamCertificate: [UInt8](repeating: 6, count: 32))
+    }
+    func body(
+      _ kind: RecordBody.Kind, _ type: ServiceType, _ endpoints: [AnnouncedEndpoint],
+      _ relay: RelayAnnouncement? = nil
+    ) -> RecordBody {
       RecordBody(
         kind: kind, serviceType: type, keyHash: key.keyHash, sequence: SequenceNumber(5),
-        expiry: now + .seconds(7_200), region: region, relayOffer: 50, endpoints: endpoints)
+        expiry: now + .seconds(7_200), region: region, relayOffer: 50, endpoints: endpoints, relay: relay)
     }
+    let reservation = RelayReservation(
+      relay: key.keyHash, endpoint: endpoints[0].endpoint, id: [UInt8](repeating: 8, count: 16))
     let part = RecordPrivatePart(
-      endpoints: endpoints, admitted: [key.keyHash], salt: [UInt8](repeating: 9, count: 16))
+      endpoints: endpoints, admitted: [key.keyHash], salt: [UInt8](repeating: 9, count: 16),
+      reservations: [reservation].compactMap { $0 })
     return [
       (
         "public",
         try PeerRecord.sign(body(.record, .lightPublic, endpoints), privatePart: nil, with: key).bundle
+      ),
+      (
+        "relay",
+        try PeerRecord.sign(body(.record, .lightPublic, endpoints, relay), privatePart: nil, with: key).bundle
       ),
       ("private", try PeerRecord.sign(body(.record, .lightPrivate, []), privatePart: part, with: key).bundle),
       (

@@ -137,6 +137,7 @@ public struct PeerRecord: Sendable, Hashable {
   ) throws(KeyFailure) -> PeerRecord {
     precondition(body.keyHash == publicKey.keyHash, "a node signs records of its own only")
     precondition(body.endpoints.count <= RecordBody.endpointLimit, "at most 8 endpoints")
+    precondition(body.relay == nil || body.mayAnnounceRelay, "only who offers to relay announces how")
     var body = body
     body.privatePartHash = privatePart.map { Primitives.sha256($0.encoded) }
     return PeerRecord(
@@ -151,6 +152,9 @@ public struct PeerRecord: Sendable, Hashable {
   public var endpoints: [Endpoint] {
     (body.endpoints + (privatePart?.endpoints ?? [])).map(\.endpoint)
   }
+
+  /// Where its owner is reached through relays, as far as we may know.
+  public var reservations: [RelayReservation] { privatePart?.reservations ?? [] }
 
   /// Whether the whole of it may go to this node: it has no private part, or the owner admitted the node, or
   /// owns it.

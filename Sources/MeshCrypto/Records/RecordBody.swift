@@ -71,8 +71,8 @@ public struct SequenceNumber: Sendable, Hashable, Comparable {
 public struct RecordBody: Sendable, Hashable {
   /// Most endpoints in one part of a record.
   public static let endpointLimit = 8
-  /// Room for an encoding, in bytes: the bounds of its fields add up to 294.
-  public static let sizeLimit = 320
+  /// Room for an encoding, in bytes: the bounds of its fields add up to 1,967.
+  public static let sizeLimit = 2_000
 
   /// A record proper, or the withdrawal of one.
   public enum Kind: UInt8, Sendable {
@@ -98,12 +98,15 @@ public struct RecordBody: Sendable, Hashable {
   public var endpoints: [AnnouncedEndpoint]
   /// SHA-256 of the encoded private part; `nil` when there is none.
   public var privatePartHash: [UInt8]?
+  /// What clients of this relay need; only of a public node that offers to relay.
+  public var relay: RelayAnnouncement?
 
   public init(
     kind: Kind = .record, serviceType: ServiceType, mapping: NATBehaviour = .unknown,
     filtering: NATBehaviour = .unknown, keyHash: KeyHash, sequence: SequenceNumber, expiry: WallTime,
     region: Region, relayOffer: UInt32 = 0, versions: [UInt8] = [1],
-    suites: [AEADSuite] = [.aes256GCM, .chaCha20Poly1305], endpoints: [AnnouncedEndpoint] = []
+    suites: [AEADSuite] = [.aes256GCM, .chaCha20Poly1305], endpoints: [AnnouncedEndpoint] = [],
+    relay: RelayAnnouncement? = nil
   ) {
     self.kind = kind
     self.serviceType = serviceType
@@ -118,7 +121,11 @@ public struct RecordBody: Sendable, Hashable {
     self.suites = suites
     self.endpoints = endpoints
     self.privatePartHash = nil
+    self.relay = relay
   }
+
+  /// Whether this is a node that others may ask to relay.
+  var mayAnnounceRelay: Bool { kind == .record && serviceType == .lightPublic && relayOffer > 0 }
 
   var encoded: [UInt8] {
     var writer = ByteWriter(reserving: Self.sizeLimit)
@@ -144,6 +151,8 @@ public struct RecordBody: Sendable, Hashable {
     } else {
       writer.write(UInt8(0))
     }
+    writer.write(UInt8(relay == nil ? 0 : 1))
+    if let relay { writer.write(relay) }
     return writer.bytes
   }
 
@@ -168,6 +177,13 @@ public struct RecordBody: Sendable, Hashable {
     switch try reader.uint8() {
     case 0: privatePartHash = nil
     case 1: privatePartHash = try reader.bytes(32)
+    default: throw .badValue
+    }
+    switch try reader.uint8() {
+    case 0: relay = nil
+    case 1:
+      guard mayAnnounceRelay else { throw .badValue }
+      relay = try reader.relayAnnouncement()
     default: throw .badValue
     }
     try reader.end()

@@ -7,12 +7,16 @@ public import MeshWire
 public struct RecordPrivatePart: Sendable, Hashable {
   /// Most nodes that one owner can admit.
   public static let admissionLimit = 256
-  /// Room for an encoding, in bytes: the bounds of its fields add up to 2,228.
-  public static let sizeLimit = 2_400
+  /// Room for an encoding, in bytes: the bounds of its fields add up to 2,497.
+  public static let sizeLimit = 2_600
+  /// Most reservations in a record.
+  public static let reservationLimit = 4
   static let saltSize = 16
   static let tagSize = 8
 
   public let endpoints: [AnnouncedEndpoint]
+  /// Where the owner is reached through a relay; at most 4.
+  public let reservations: [RelayReservation]
   let salt: [UInt8]
   let tags: [[UInt8]]
 
@@ -20,11 +24,15 @@ public struct RecordPrivatePart: Sendable, Hashable {
   ///   - endpoints: at most 8.
   ///   - admitted: at most 256; more is refused.
   ///   - salt: 16 fresh random bytes, new for every record.
-  public init?(endpoints: [AnnouncedEndpoint], admitted: [KeyHash], salt: [UInt8]) {
+  ///   - reservations: at most 4.
+  public init?(
+    endpoints: [AnnouncedEndpoint], admitted: [KeyHash], salt: [UInt8], reservations: [RelayReservation] = []
+  ) {
     guard endpoints.count <= RecordBody.endpointLimit, admitted.count <= Self.admissionLimit,
-      salt.count == Self.saltSize
+      reservations.count <= Self.reservationLimit, salt.count == Self.saltSize
     else { return nil }
     self.endpoints = endpoints
+    self.reservations = reservations
     self.salt = salt
     tags = admitted.map { Self.tag(of: $0, salt: salt) }.sorted { $0.lexicographicallyPrecedes($1) }
   }
@@ -46,6 +54,8 @@ public struct RecordPrivatePart: Sendable, Hashable {
     writer.write(endpoints)
     writer.write(UInt16(tags.count))
     for tag in tags { writer.write(tag) }
+    writer.write(UInt8(reservations.count))
+    for reservation in reservations { writer.write(reservation) }
     return writer.bytes
   }
 
@@ -60,6 +70,10 @@ public struct RecordPrivatePart: Sendable, Hashable {
     var tags: [[UInt8]] = []
     for _ in 0..<count { tags.append(try reader.bytes(Self.tagSize)) }
     self.tags = tags
+    let held = try reader.count(in: 0...Self.reservationLimit)
+    var reservations: [RelayReservation] = []
+    for _ in 0..<held { reservations.append(try reader.relayReservation()) }
+    self.reservations = reservations
     try reader.end()
   }
 }

@@ -14,7 +14,7 @@ from . import keys, wire
 RECORD, TOMBSTONE = 1, 2
 LIGHT_PRIVATE, LIGHT_PUBLIC, BACKBONE_AUTH = 1, 2, 3
 INTERFACE, CONFIGURED, REFLEXIVE, MAPPED = 1, 2, 3, 4
-LARGEST_BODY, LARGEST_PRIVATE = 320, 2_400
+LARGEST_BODY, LARGEST_PRIVATE = 2_000, 2_600
 LONGEST_LIFE = 2 * 3_600 + 600
 
 
@@ -39,6 +39,43 @@ def parse_endpoint(data: bytes) -> Endpoint:
 
 
 @dataclass(frozen=True)
+class Relay:
+    """What a relay says of itself: onion key (X25519 32, ML-KEM-1024 1,568), week, operator, TLS stream."""
+
+    onion_key: bytes
+    week: int
+    operator: str = ""
+    stream_port: int = 0
+    stream_certificate: bytes = bytes(32)
+
+    def encoded(self) -> bytes:
+        name = self.operator.encode()
+        return b"".join((
+            self.onion_key, struct.pack(">IB", self.week, len(name)), name,
+            struct.pack(">H", self.stream_port), self.stream_certificate))
+
+
+@dataclass(frozen=True)
+class Reservation:
+    relay: bytes
+    host: str
+    port: int
+    id: bytes
+
+    def encoded(self) -> bytes:
+        address = ipaddress.ip_address(self.host)
+        return struct.pack(">32sB16sH16s", self.relay, address.version, address.packed, self.port, self.id)
+
+
+def parse_reservation(data: bytes) -> Reservation:
+    relay, family, address, port, reservation = struct.unpack(">32sB16sH16s", data)
+    if family not in (4, 6) or family == 4 and any(address[4:]):
+        raise wire.Malformed("endpoint of a reservation")
+    host = ipaddress.ip_address(address[:4] if family == 4 else address)
+    return Reservation(relay, str(host), port, reservation)
+
+
+@dataclass(frozen=True)
 class Body:
     kind: int
     service_type: int
@@ -53,6 +90,7 @@ class Body:
     relay_offer: int = 0
     versions: tuple[int, ...] = (wire.VERSION,)
     suites: tuple[int, ...] = (wire.AES_256_GCM, wire.CHACHA20_POLY1305)
+    relay: Relay | None = None
 
     def encoded(self) -> bytes:
         region = self.region.encode()
@@ -62,7 +100,8 @@ class Body:
             bytes((len(region),)), region, struct.pack(">I", self.relay_offer),
             bytes((len(self.versions), *self.versions)), bytes((len(self.suites), *self.suites)),
             bytes((len(self.endpoints),)), *(e.encoded() for e in self.endpoints),
-            b"\0" if self.private_hash is None else b"\1" + self.private_hash))
+            b"\0" if self.private_hash is None else b"\1" + self.private_hash,
+            b"\0" if self.relay is None else b"\1" + self.relay.encoded()))
 
 
 class Reader:
@@ -90,6 +129,12 @@ class Reader:
             raise wire.Malformed("too many endpoints")
         return tuple(parse_endpoint(self.take(20)) for _ in range(count))
 
+    def relay(self) -> Relay:
+        key, week, name = self.take(1_600), self.number(4), self.take(self.number(1)).decode("ascii", "replace")
+        if len(name) > 32 or not all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_." for c in name):
+            raise wire.Malformed("operator")
+        return Relay(key, week, name, self.number(2), self.take(32))
+
     def end(self) -> None:
         if self.at != len(self.data):
             raise wire.Malformed("bytes after the end")
@@ -111,10 +156,14 @@ def parse_body(data: bytes) -> Body:
     if has_private > 1:
         raise wire.Malformed("has private part")
     private_hash = r.take(32) if has_private else None
+    has_relay = r.number(1)
+    if has_relay > 1 or has_relay and (kind != RECORD or service_type != LIGHT_PUBLIC or not relay_offer):
+        raise wire.Malformed("relay announcement")
+    relay = r.relay() if has_relay else None
     r.end()
     return Body(
         kind, service_type, key_hash, sequence, expiry, region, endpoints, private_hash, mapping, filtering,
-        relay_offer, versions, suites)
+        relay_offer, versions, suites, relay)
 
 
 @dataclass(frozen=True)
@@ -122,6 +171,7 @@ class PrivatePart:
     salt: bytes
     endpoints: tuple[Endpoint, ...]
     tags: tuple[bytes, ...]
+    reservations: tuple[Reservation, ...] = ()
 
     def admits(self, key_hash: bytes) -> bool:
         return admission_tag(self.salt, key_hash) in self.tags
@@ -129,7 +179,8 @@ class PrivatePart:
     def encoded(self) -> bytes:
         return b"".join((
             b"\1", self.salt, bytes((len(self.endpoints),)), *(e.encoded() for e in self.endpoints),
-            struct.pack(">H", len(self.tags)), *self.tags))
+            struct.pack(">H", len(self.tags)), *self.tags,
+            bytes((len(self.reservations),)), *(r.encoded() for r in self.reservations)))
 
 
 def admission_tag(salt: bytes, key_hash: bytes) -> bytes:
@@ -151,8 +202,12 @@ def parse_private_part(data: bytes) -> PrivatePart:
     tags = tuple(r.take(8) for _ in range(count))
     if list(tags) != sorted(tags):
         raise wire.Malformed("tags out of order")
+    held = r.number(1)
+    if held > 4:
+        raise wire.Malformed("too many reservations")
+    reservations = tuple(parse_reservation(r.take(67)) for _ in range(held))
     r.end()
-    return PrivatePart(salt, endpoints, tags)
+    return PrivatePart(salt, endpoints, tags, reservations)
 
 
 @dataclass(frozen=True)
