@@ -4,7 +4,7 @@ ifdef DEMO_CONFIGURATION
 export CONFIGURATION := $(DEMO_CONFIGURATION)
 endif
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-cores lint format bench fuzz sim models interop clean
+.PHONY: help bootstrap build demo test test-cores lint format bench fuzz sim models lab interop clean
 
 help: ## print this list
 	@echo "ShadowMesh: make TARGET"
@@ -50,6 +50,12 @@ sim: ## the protocol cores in a simulated internet, and write results/sim.json
 models: ## the formal models of sessions and of logging in, every state of them
 	@scripts/bootstrap models
 	@scripts/models
+
+lab: ## real nodes behind every kind of NAT, and write results/nat.json and results/nat.html
+	@scripts/bootstrap lab
+	@scripts/nat-lab --check
+	@scripts/build
+	@scripts/nat-lab
 
 interop: ## only the independent Python peer against the Swift node
 	@scripts/bootstrap

@@ -18,17 +18,17 @@ subjectAltName = {alternative}
 """
 
 
-def make(directory, address):
-    """Writes ca.pem, server.pem and server.key for a server at that IP address."""
+def make(directory, *addresses):
+    """Writes ca.pem, server.pem and server.key for a server at these IP addresses."""
 
     def write(name, common_name):
         path = f"{directory}/{name}.cnf"
         with open(path, "w", encoding="utf-8") as file:
-            file.write(REQUEST.format(name=common_name, alternative=f"IP:{address}"))
+            file.write(REQUEST.format(name=common_name, alternative=", ".join(f"IP:{address}" for address in addresses)))
         return path
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    ca = write("ca", "ShadowMesh demo authority")
+    ca = write("ca", "ShadowMesh lab authority")
     run(
         "openssl",
         "req",
@@ -45,7 +45,7 @@ def make(directory, address):
         "-out",
         f"{directory}/ca.pem",
     )
-    server = write("server", "ShadowMesh demo backbone")
+    server = write("server", "ShadowMesh lab backbone")
     run(
         "openssl",
         "req",

@@ -76,3 +76,15 @@ def output_of(command, what, seconds=30, program=None):
         said = (done.stderr.strip() or done.stdout.strip())[-800:]
         raise Failed(f"{what}: exit code {done.returncode}: {said}", program)
     return done.stdout
+
+
+def run_with_input(command, text, what, seconds=30):
+    """The same for a command that reads its orders from standard input."""
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{what}: no end after {seconds} s") from None
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-800:]
+        raise Failed(f"{what}: exit code {done.returncode}: {said}")
+    return done.stdout

@@ -50,7 +50,7 @@ def check():
     """Ends the program with `NOT_HERE`, and says what is missing, when this machine allows no sandbox."""
     refusal = _refusal(_flags())
     if refusal:
-        print(f"demo: {refusal}", file=sys.stderr)
+        print(f"{_name()}: {refusal}", file=sys.stderr)
         sys.exit(NOT_HERE)
 
 
@@ -68,15 +68,23 @@ def _refusal(flags):
         if root:
             return "this root may not make namespaces (a container?): give it CAP_SYS_ADMIN and CAP_NET_ADMIN"
         return (
-            "unprivileged user namespaces are off here: run `sudo make demo`, or allow them (sysctl "
+            f"unprivileged user namespaces are off here: run `sudo make {_name()}`, or allow them (sysctl "
             "kernel.unprivileged_userns_clone=1 on Debian, "
             "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)"
         )
     if not _works(["unshare", *flags, "ip", "tuntap", "add", "dev", "try", "mode", "tun"]):
         if root:
             return "this root may not make TUN devices (a container?): give it CAP_NET_ADMIN and /dev/net/tun"
-        return "only root may open /dev/net/tun here: run `sudo make demo`, or `sudo chmod 666 /dev/net/tun` first"
+        return (
+            f"only root may open /dev/net/tun here: run `sudo make {_name()}`, or `sudo chmod 666 /dev/net/tun` "
+            "first"
+        )
     return None
+
+
+def _name():
+    """Of the program, and of its target in the Makefile."""
+    return os.path.basename(sys.argv[0])
 
 
 def _works(command):
