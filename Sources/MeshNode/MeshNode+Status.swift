@@ -33,11 +33,4 @@ extension MeshNode {
       lastHeard: neighbour.lastHeard.map { now - $0 }, packetsIn: neighbour.packetsIn,
       packetsOut: neighbour.packetsOut, bytesIn: neighbour.bytesIn, bytesOut: neighbour.bytesOut)
   }
-
-  func pathStatus(_ neighbour: Neighbour) -> PathStatus? {
-    neighbour.current.map {
-      PathStatus(
-        kind: .direct, endpoint: $0.endpoint, reason: $0.origin.rawValue, payload: $0.session.pathPayload)
-    }
-  }
 }

@@ -38,6 +38,7 @@ public struct MeshNode {
   /// 1,280: what the TUN device's MTU may be. A larger packet goes in two, or is answered with an ICMPv6
   /// Packet Too Big.
   public internal(set) var overlayMTU = MeshNode.minimumMTU
+  var addresses = OwnAddresses()
   var tooBigBudget = RequestBudget(perSecond: 100)
   var ownRecord: PeerRecord?
   var publication = Publication()

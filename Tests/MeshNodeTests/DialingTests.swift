@@ -19,7 +19,7 @@ struct DialingTests {
     #expect(neighbour.candidates.first?.endpoint == endpoint(39))
   }
 
-  @Test("an endpoint that another node named gets M1 three times at most")
+  @Test("an endpoint that another node named gets M1 five times at most")
   func hintedRounds() throws {
     let key = try IdentityKey().publicKey
     let now = Instant(nanoseconds: 1)
@@ -33,9 +33,9 @@ struct DialingTests {
         Candidate(endpoint: endpoint(1), origin: .hint), Candidate(endpoint: endpoint(2), origin: .owner),
       ],
       answered: nil, startedAt: now, sendsPublicKey: true)
-    attempt.rounds = 3
+    attempt.rounds = 5
     #expect(attempt.window.map(\.endpoint) == [endpoint(1), endpoint(2)])
-    attempt.rounds = 4
+    attempt.rounds = 6
     #expect(attempt.window.map(\.endpoint) == [endpoint(2)])
   }
 

@@ -50,6 +50,8 @@ final class Node {
   var peerEndpoint: Endpoint?
   var challengesWanted = 0
   var moves: [Endpoint] = []
+  var checksFrom: [Endpoint] = []
+  var checkAnswers: [(id: UInt64, from: Endpoint)] = []
   /// Lets a test change what a job yields.
   var tamper: (CryptoJob, CryptoResult) -> CryptoResult = { $1 }
   /// Takes the place of asymmetric cryptography.
@@ -258,6 +260,8 @@ final class Node {
       case .moved(let endpoint):
         peerEndpoint = endpoint
         moves.append(endpoint)
+      case .checked(let endpoint): checksFrom.append(endpoint)
+      case .checkAnswered(let id, let endpoint): checkAnswers.append((id, endpoint))
       case .wantsHandshake(let reason): wishes.append(reason)
       case .indexRetired(let index): retired.append(index)
       case .indexAdded, .expired, .pathPayload: break

@@ -126,6 +126,10 @@ public enum NodeEvent: Sendable {
   /// The full identity behind a peer that was added by PeerID is known now; the shell saves it.
   case peerPinned(PeerID, IdentityPublicKey)
   case peerMoved(PeerID, Endpoint)
+  /// A peer's packets go another way from here on, and why.
+  case pathChanged(PeerID, PathStatus, String)
+  /// A backbone sees this node's packets come from there: the shell puts it into the record.
+  case addressObserved(Endpoint)
   case recordLearned(PeerRecord)
   /// ``MeshNode/overlayMTU`` is this now, in bytes.
   case overlayMTUChanged(Int)

@@ -52,10 +52,18 @@ public enum NodeLimits {
   public static let candidates = 16
   /// Those among them that only another node named.
   public static let hintedCandidates = 4
+  /// And those that the peer itself named, through a backbone or in a session.
+  public static let namedCandidates = 8
+  /// Backbones that a node keeps sessions with.
+  public static let backbones = 8
   /// Sessions that strangers began with us; the rest of ``controlSessions`` is for those that we begin.
   public static let inboundControlSessions = 192
   /// And of those, the sessions of one /24 or /56.
   public static let controlSessionsPerPrefix = 16
+  /// The same two on a backbone, which keeps a session with every node that is logged in: behind one prefix a
+  /// CGNAT may have hundreds.
+  public static let backboneSessions = 4_096
+  public static let backboneSessionsPerPrefix = 512
   /// Signature checks of records under way at once.
   public static let recordChecks = 128
   /// Actions that wait for the shell; past it, events are dropped, and then datagrams.

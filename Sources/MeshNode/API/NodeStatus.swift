@@ -3,8 +3,19 @@ public import MeshWire
 /// Which path a session uses, and why.
 public struct PathStatus: Sendable, Hashable {
   /// The ways packets can go.
-  public enum Kind: String, Sendable, Hashable { case direct }
+  public enum Kind: String, Sendable, Hashable {
+    /// Within one network.
+    case local
+    case direct
+    /// In a TLS stream, because UDP is blocked.
+    case stream
+    /// Through ``PathStatus/hops`` relays.
+    case relayed
+  }
   public var kind: Kind
+  /// Relays on the way.
+  public var hops: Int
+  /// The other end of it, or of a relayed path an endpoint that means something inside this process alone.
   public var endpoint: Endpoint
   /// For a person: "direct: the record's endpoint answered".
   public var reason: String
@@ -70,6 +81,12 @@ public struct NodeCounters: Sendable, Hashable {
   public var recordsPushed: UInt64 = 0
   /// Private parts that came from no peer, don't admit us, and were not kept.
   public var privatePartsDropped: UInt64 = 0
+  /// Times that a session's packets began to go another way.
+  public var pathChanges: UInt64 = 0
+  /// Introductions that this node asked its backbones for, took from them, and passed on as one.
+  public var introductionsAsked: UInt64 = 0
+  public var introductionsTaken: UInt64 = 0
+  public var introductionsPassed: UInt64 = 0
   /// Sessions whose peer answered a path challenge somewhere else.
   public var peersMoved: UInt64 = 0
   /// Records from outside that were refused.

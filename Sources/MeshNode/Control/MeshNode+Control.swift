@@ -1,7 +1,7 @@
 import Kademlia
 import MeshCrypto
 import MeshSession
-import MeshWire
+package import MeshWire
 
 extension MeshNode {
   /// Most control messages that wait for one neighbour's session.
@@ -118,5 +118,13 @@ extension MeshNode {
       .introduction, .introductionFailed:
       break
     }
+  }
+}
+
+extension MeshNode {
+  /// Sends a control message that no rule of this node would send: what a liar in the simulator and in tests says.
+  package mutating func say(_ message: ControlMessage, to peer: PeerID, now: Instant) {
+    guard let slot = neighbours.slot(peer) else { return }
+    sendControl(message, slot: slot, now: now)
   }
 }

@@ -12,6 +12,7 @@ struct RequestTable {
     /// A contact's own record.
     case contactRecord
     case redeemInvite(RedemptionID)
+    case observe
   }
 
   private struct Pending {

@@ -34,6 +34,8 @@ extension MeshNode {
     let mayHaveMoved = neighbour.isPeer && neighbour.failures > 0 && !hasLookedUp
     guard let keyHash = neighbour.keyHash, !neighbour.candidates.isEmpty, !mayHaveMoved else {
       findEndpoints(slot, now: now)
+      // Meanwhile it may say itself where it is.
+      if neighbour.isPeer { askForIntroduction(slot, now: now) }
       return
     }
     let sendsPublicKey = !neighbour.holdsOurKey
@@ -50,6 +52,8 @@ extension MeshNode {
     neighbours.entries[slot].attempt = attempt
     attempts[entropy.id] = neighbour.peerID
     perform(actions, slot: slot, now: now)
+    introduceIfDue(slot, now: now)
+    if neighbour.isPeer { wantRelay(slot, now: now) }
   }
 
   /// Endpoints of the record, and those that the owner gave, go behind what is known to have worked.
@@ -191,6 +195,7 @@ extension MeshNode {
     counters.handshakesFailed += 1
     emit(.handshakeFailed(peerID, reason: reason))
     failPings(of: peerID, slot: slot)
-    if !neighbours.entries[slot].isPeer, neighbours.entries[slot].current == nil { forget(slot) }
+    let neighbour = neighbours.entries[slot]
+    if !neighbour.isPeer, !neighbour.isBackbone, !neighbour.isConnected { forget(slot) }
   }
 }

@@ -88,8 +88,10 @@ extension MeshNode {
   private func hasRoom(for source: Endpoint) -> Bool {
     if configuration.permitsLoopback, source.address.isLoopback { return true }
     let prefix = source.address.limitPrefix
-    return neighbours.entries.count { !$0.isPeer && $0.inboundPrefix == prefix }
-      < NodeLimits.controlSessionsPerPrefix
+    let limit =
+      configuration.serviceType == .backbone
+      ? NodeLimits.backboneSessionsPerPrefix : NodeLimits.controlSessionsPerPrefix
+    return neighbours.entries.count { !$0.isPeer && $0.inboundPrefix == prefix } < limit
   }
 
   /// When strangers have all the places that they may have, the one that has been quiet for longest goes.
@@ -97,7 +99,10 @@ extension MeshNode {
     let inbound = neighbours.entries.indices.filter {
       !neighbours.entries[$0].isPeer && neighbours.entries[$0].inboundPrefix != nil
     }
-    guard inbound.count >= NodeLimits.inboundControlSessions else { return }
+    let limit =
+      configuration.serviceType == .backbone
+      ? NodeLimits.backboneSessions : NodeLimits.inboundControlSessions
+    guard inbound.count >= limit else { return }
     counters.count(.tableFull)
     let quietest = inbound.min { neighbours.entries[$0].lastUsed < neighbours.entries[$1].lastUsed }
     if let quietest { forget(quietest) }

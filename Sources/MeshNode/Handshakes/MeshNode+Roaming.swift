@@ -1,3 +1,4 @@
+import MeshPaths
 import MeshSession
 import MeshWire
 
@@ -17,11 +18,13 @@ extension MeshNode {
     neighbours.entries[slot].current?.endpoint = endpoint
     neighbours.entries[slot].current?.origin = .moved
     neighbours.entries[slot].addCandidate(endpoint, .lastUsed)
+    neighbours.entries[slot].paths.moved(to: endpoint, pathKind(of: endpoint), now: now)
     // A handshake begun because its old address had fallen silent would ask there in vain.
     neighbours.entries[slot].attempt?.aim(at: endpoint)
     counters.peersMoved += 1
     let neighbour = neighbours.entries[slot]
     if neighbour.isPeer { emit(.peerMoved(neighbour.peerID, endpoint)) }
     if let keyHash = neighbour.keyHash { meet(keyHash, endpoint, now: now) }
+    if let slot = neighbours.slot(neighbour.peerID) { advancePaths(slot, now: now) }
   }
 }

@@ -1,5 +1,6 @@
 import Kademlia
 import MeshCrypto
+import MeshPaths
 import MeshSession
 import MeshWire
 
@@ -42,6 +43,7 @@ extension MeshNode {
     }
     for index in session.receiveIndexes { neighbours.route(index, to: slot) }
     if session.role == .responder { endLosingAttempt(slot, session) }
+    beginPaths(slot, now: now)
     notePathSizes()
     connected(slot, endpoint: endpoint, took: now - startedAt, now: now)
   }
@@ -66,6 +68,7 @@ extension MeshNode {
     loser.session.supersede(by: winner.session, now: now)
     neighbours.entries[slot].current = winner
     neighbours.entries[slot].previous = loser
+    beginPaths(slot, now: now)
     notePathSizes()
   }
 
@@ -94,6 +97,7 @@ extension MeshNode {
       emit(.peerConnected(peerID, keyHash, endpoint, handshake: took))
       greet(slot, now: now)
     }
+    if neighbours.entries[slot].isBackbone { observeAgain(slot, now: now) }
     flushQueues(slot, now: now)
     sendWaitingPings(slot, now: now)
     if neighbours.entries[slot].redeeming != nil {
@@ -169,6 +173,9 @@ extension MeshNode {
     case .wantsChallenge(let endpoint, let received):
       challenge(slot, current: current, at: endpoint, received: received, now: now)
     case .moved(let endpoint): if current { moved(slot, to: endpoint, now: now) }
+    case .checked(let endpoint): if current { checked(slot, from: endpoint, now: now) }
+    case .checkAnswered(let id, let endpoint):
+      if current { checkAnswered(slot, id, from: endpoint, now: now) }
     case .compute(let job):
       compute(job, for: .session(neighbours.entries[slot].peerID, serial: live.serial))
     case .indexAdded(let index):
@@ -223,6 +230,7 @@ extension MeshNode {
     guard let live = neighbours.entries[slot].current else { return }
     for index in live.session.receiveIndexes { neighbours.unroute(index) }
     neighbours.entries[slot].current = nil
+    neighbours.entries[slot].paths.ended()
     neighbours.entries[slot].addedUs = nil
     notePathSizes()
     if neighbours.entries[slot].isPeer { emit(.peerLost(neighbours.entries[slot].peerID, reason: reason)) }

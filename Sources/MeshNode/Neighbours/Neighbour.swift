@@ -1,4 +1,5 @@
 import MeshCrypto
+import MeshPaths
 import MeshSession
 import MeshWire
 
@@ -24,6 +25,13 @@ struct Neighbour {
   var attempt: Attempt?
 
   var candidates: [Candidate] = []
+  /// Ways to it, while there is a session.
+  var paths = PathTable()
+  /// A backbone of ours: its session is kept, and it may introduce.
+  var isBackbone = false
+  /// The backbone says that it has no session with this peer.
+  var isKnownAway = false
+  var lastIntroduction: Instant?
   /// IP packets that wait for a session.
   var queue: [[UInt8]] = []
   /// Control messages that wait for a session.
@@ -70,13 +78,17 @@ struct Neighbour {
 
   /// Notes an endpoint to try: first what has worked, last and few what others only say.
   mutating func addCandidate(_ endpoint: Endpoint, _ origin: Candidate.Origin) {
-    if origin == .hint {
+    if origin.isHearsay {
       let isKnown = candidates.contains { $0.endpoint == endpoint }
-      let hints = candidates.count { $0.origin == .hint }
-      guard !isKnown, hints < NodeLimits.hintedCandidates, candidates.count < NodeLimits.candidates else {
-        return
+      let ofThatKind = candidates.count { $0.origin == origin }
+      let limit = origin == .hint ? NodeLimits.hintedCandidates : NodeLimits.namedCandidates
+      guard !isKnown else { return }
+      if ofThatKind >= limit || candidates.count >= NodeLimits.candidates {
+        // What the peer has said last is nearer the truth than what it said before.
+        guard origin != .hint, let old = candidates.firstIndex(where: { $0.origin == origin }) else { return }
+        candidates.remove(at: old)
       }
-      candidates.append(Candidate(endpoint: endpoint, origin: .hint))
+      candidates.append(Candidate(endpoint: endpoint, origin: origin))
     } else {
       candidates.removeAll { $0.endpoint == endpoint }
       candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
@@ -112,6 +124,28 @@ struct Attempt {
 
   /// Times that M1 has been sent.
   var rounds = 0
+  /// Times that a backbone was asked to introduce us.
+  var introductions = 0
+
+  /// When a backbone is to be asked next; not once somebody has answered.
+  var introductionDue: Instant? {
+    guard answered == nil, introductions < MeshNode.introductionTimes.count else { return nil }
+    return startedAt + MeshNode.introductionTimes[introductions]
+  }
+
+  /// One more endpoint to send M1 to; `false` when it is one already, or somebody has answered.
+  mutating func add(_ candidate: Candidate) -> Bool {
+    guard answered == nil, targets.count < NodeLimits.candidates,
+      !targets.contains(where: { $0.endpoint == candidate.endpoint })
+    else { return false }
+    targets.append(candidate)
+    return true
+  }
+
+  mutating func remove(_ endpoint: Endpoint) {
+    targets.removeAll { $0.endpoint == endpoint }
+    if answered?.endpoint == endpoint { answered = nil }
+  }
 
   /// It is known to be at `endpoint` now: M1 goes there first, if nobody has answered yet.
   mutating func aim(at endpoint: Endpoint) {
@@ -121,13 +155,13 @@ struct Attempt {
   }
 
   /// How many endpoints get the same M1; the next time, it is the turn of the next ones.
-  static let width = 4
+  static let width = 8
   /// M1 goes at most this often to an endpoint that another node named.
-  static let hintedRounds = 3
+  static let hintedRounds = 5
 
   /// Where M1 goes this time.
   var window: [Candidate] {
-    let eligible = rounds > Self.hintedRounds ? targets.filter { $0.origin != .hint } : targets
+    let eligible = rounds > Self.hintedRounds ? targets.filter { !$0.origin.isHearsay } : targets
     guard eligible.count > Self.width else { return eligible }
     let start = (max(rounds, 1) - 1) * Self.width % eligible.count
     return (0..<Self.width).map { eligible[(start + $0) % eligible.count] }
@@ -143,6 +177,14 @@ struct Candidate: Hashable {
     case hint = "an endpoint that another node named answered"
     case inbound = "it reached us from there"
     case moved = "it moved there, and answered a challenge"
+    case introduced = "an endpoint that it named through a backbone answered"
+    case named = "an endpoint that it named itself answered"
+    case circuit = "a relay that it is reached through answered"
+    case better = "a better path has carried full-size packets both ways"
+    case fallback = "the path before stopped answering"
+
+    /// Somebody said so, perhaps to have us send there: only a few datagrams go (protocol.md §6).
+    var isHearsay: Bool { self == .hint || self == .introduced || self == .named }
   }
   let endpoint: Endpoint
   let origin: Origin

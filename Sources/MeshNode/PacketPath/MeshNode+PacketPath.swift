@@ -1,3 +1,4 @@
+import MeshPaths
 import MeshSession
 public import MeshWire
 
@@ -37,8 +38,10 @@ extension MeshNode {
     let outcome: OpenOutcome
     if inCurrent {
       let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
+      let isKnown = source != endpoint && neighbours.entriesInPlace[slot].paths.knows(source)
       outcome = neighbours.entriesInPlace[slot].current!.session.open(
-        &datagram, arrival: Arrival(from: source, endpoint: endpoint), now: now, into: &sessionActions)
+        &datagram, arrival: Arrival(from: source, endpoint: endpoint, isKnownPath: isKnown), now: now,
+        into: &sessionActions)
     } else if neighbours.entriesInPlace[slot].previous != nil {
       outcome = neighbours.entriesInPlace[slot].previous!.session.open(
         &datagram, now: now, into: &sessionActions)
@@ -51,6 +54,7 @@ extension MeshNode {
       return received
     }
     neighbours.entriesInPlace[slot].lastHeard = now
+    neighbours.entriesInPlace[slot].paths.heard(from: source, now: now)
     neighbours.entriesInPlace[slot].bytesIn += UInt64(size)
     if !sessionActions.isEmpty { performSessionActions(slot, current: inCurrent, now) }
     return take(outcome, &datagram, slot: slot, now: now)
@@ -96,9 +100,12 @@ extension MeshNode {
     case .drop(let reason): return refuse(reason)
     }
     guard let slot = neighbours.slot(peerAt: destination) else { return refuse(.noRoute) }
-    guard neighbours.entries[slot].current != nil else { return queue(packet, slot: slot, now: now) }
-    let endpoint = neighbours.entries[slot].current!.endpoint
+    guard neighbours.entriesInPlace[slot].current != nil else {
+      return queue(packet, slot: slot, now: now)
+    }
+    let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
     neighbours.deadlines.touch(slot)
+    neighbours.entriesInPlace[slot].paths.sent(now: now)
     switch neighbours.entriesInPlace[slot].current!.session.seal(packet, into: &output, now: now) {
     case .one(let count):
       countSent(packet.count, count, slot)
@@ -179,7 +186,7 @@ extension DropReason {
       case .replayed: .replayed
       case .expired: .tooOld
       case .badPiece, .piecesFull, .piecesExpired: .piecesDropped
-      case .rekeyRefused, .probeRefused, .challengeRefused: .controlMalformed
+      case .rekeyRefused, .probeRefused, .challengeRefused, .checkRefused: .controlMalformed
       case .challengeTooSoon, .challengeWithheld: .challengeHeld
       }
   }

@@ -1,4 +1,6 @@
 import Kademlia
+import MeshCrypto
+import MeshPaths
 import MeshSession
 public import MeshWire
 
@@ -91,20 +93,32 @@ extension MeshNode {
       earliest = min(earliest ?? deadline, deadline)
     }
     consider(neighbour.attempt?.initiator.nextDeadline)
+    if neighbour.entry != nil { consider(neighbour.attempt?.introductionDue) }
     consider(neighbour.current?.session.nextDeadline)
+    if neighbour.current != nil { consider(neighbour.paths.nextDeadline) }
     consider(neighbour.previous?.session.nextDeadline)
     if let redeeming = neighbour.redeeming { consider(min(redeeming.next, redeeming.until)) }
     if neighbour.entry != nil {
       if wantsConnection(neighbour) { consider(neighbour.retryAt) }
       if neighbour.current != nil { consider(neighbour.askAgainAt) }
+    } else if neighbour.isBackbone {
+      if wantsConnection(neighbour) { consider(neighbour.retryAt) }
     } else {
-      consider(neighbour.lastUsed + Self.controlIdleTime)
+      consider(idleEnd(of: neighbour))
     }
     return earliest
   }
 
+  /// A backbone keeps who keeps in touch: keepalives come every 25 s.
+  private func idleEnd(of neighbour: borrowing Neighbour) -> Instant {
+    let used =
+      configuration.serviceType == .backbone ? neighbour.lastHeard ?? neighbour.lastUsed : neighbour.lastUsed
+    return used + Self.controlIdleTime
+  }
+
   private func wantsConnection(_ neighbour: borrowing Neighbour) -> Bool {
     guard neighbour.current == nil, neighbour.attempt == nil, neighbour.lookup == nil else { return false }
+    if neighbour.isBackbone { return true }
     return configuration.keepsPeersConnected || !neighbour.queue.isEmpty
   }
 
@@ -131,11 +145,13 @@ extension MeshNode {
         to: now, freshIndex: { index }, into: &sessionActions)
       performSessionActions(slot, current: false, now)
     }
+    if let slot = neighbours.slot(peerID) { advancePaths(slot, now: now) }
     guard let slot = neighbours.slot(peerID) else { return }
+    introduceIfDue(slot, now: now)
     redeemAgain(slot, now: now)
-    if neighbours.entries[slot].isPeer {
+    if neighbours.entries[slot].isPeer || neighbours.entries[slot].isBackbone {
       reconnect(slot, now: now)
-    } else if neighbours.entries[slot].lastUsed + Self.controlIdleTime <= now {
+    } else if idleEnd(of: neighbours.entries[slot]) <= now {
       forget(slot)
     }
   }

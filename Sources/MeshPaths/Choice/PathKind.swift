@@ -4,14 +4,16 @@ public enum PathKind: Sendable, Hashable, Comparable {
   case local
   /// Straight to the peer's outer address.
   case direct
+  /// In a TLS stream to it, where UDP is blocked: relays only.
+  case stream
   /// Through so many relays, 1 to 3.
   case relayed(hops: Int)
 
-  /// Whether nobody carries the packets for us.
+  /// Whether packets go by UDP, and straight to the peer.
   public var isDirect: Bool {
     switch self {
     case .local, .direct: true
-    case .relayed: false
+    case .stream, .relayed: false
     }
   }
 }

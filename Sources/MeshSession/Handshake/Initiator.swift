@@ -162,6 +162,15 @@ public struct Initiator {
     actions.append(.send(ack))
   }
 
+  /// The datagrams of M1 while nobody has answered it: for an endpoint that has become known since. Empty
+  /// before it is made, and after.
+  public var firstMessage: [[UInt8]] {
+    guard case .collecting = phase, m2.responder == nil else { return [] }
+    var actions: [HandshakeAction] = []
+    sendM1(&actions)
+    return actions.compactMap { if case .send(let datagram) = $0 { datagram } else { nil } }
+  }
+
   func sendM1(_ actions: inout [HandshakeAction]) {
     let count = responderKey == nil ? 3 : 2
     let key = Macs.mac1Key(responder: responder)

@@ -78,6 +78,8 @@ public enum TransportDrop: UInt8, CaseIterable, Sendable {
   case challengeTooSoon
   /// A challenge held back by the 3× rule.
   case challengeWithheld
+  /// A path check, or the answer to one, that has not the full size.
+  case checkRefused
 }
 
 /// Why nothing was sealed. Each has a counter.

@@ -4,10 +4,14 @@ public import MeshWire
 public struct Arrival {
   public let source: Endpoint
   public let endpoint: Endpoint
+  /// Whether ``source`` is another path that the caller knows already: its packets say nothing of where the peer
+  /// has gone.
+  public let isKnownPath: Bool
 
-  public init(from source: Endpoint, endpoint: Endpoint) {
+  public init(from source: Endpoint, endpoint: Endpoint, isKnownPath: Bool = false) {
     self.source = source
     self.endpoint = endpoint
+    self.isKnownPath = isKnownPath
   }
 
   var isElsewhere: Bool { source != endpoint }
@@ -164,7 +168,7 @@ extension Session {
   }
 
   /// Back to what every path carries, until a probe says more.
-  private mutating func forgetPath(_ now: Instant, _ actions: inout [SessionAction]) {
+  mutating func forgetPath(_ now: Instant, _ actions: inout [SessionAction]) {
     probe.start(now: now)
     setPathPayload(Layout.basePayload, isDecided: false, &actions)
   }

@@ -29,10 +29,12 @@ extension Session {
     let isNewest = epochs[position].window.isNewest(counter) && !hasProvenKeys(after: position)
     epochs[position].window.mark(counter)
     heard(position, now, &actions)
-    if let arrival, arrival.isElsewhere || roaming.candidate != nil {
+    let end = datagram.count - Layout.tagSize
+    if let arrival, arrival.isElsewhere || roaming.candidate != nil, !arrival.isKnownPath,
+      !PathCheck.isOne(datagram.span.extracting(Layout.transportHeaderSize..<end))
+    {
       arrived(arrival, size: datagram.count, isNewest: isNewest, now, &actions)
     }
-    let end = datagram.count - Layout.tagSize
     guard end > Layout.transportHeaderSize else { return .keepalive }
     if owesAnswerSince == nil { owesAnswerSince = now }
     let body = Layout.transportHeaderSize + 1..<end
@@ -114,6 +116,8 @@ extension Session {
     case PathProbe.answer: refusal = receiveProbeAnswer(message, now, &actions)
     case Roaming.challenge: refusal = receiveChallenge(message, arrival, now, &actions)
     case Roaming.answer: refusal = receiveChallengeAnswer(message, arrival, now, &actions)
+    case PathCheck.request: refusal = receiveCheck(message, datagramSize, arrival, now, &actions)
+    case PathCheck.answer: refusal = receiveCheckAnswer(message, datagramSize, arrival, &actions)
     default: return .control(message)
     }
     return refusal.map { drop($0) } ?? .handled

@@ -33,16 +33,17 @@ public struct CircuitNumber: Hashable, Sendable, Comparable {
 }
 
 extension Endpoint {
-  private enum Kind: UInt128 {
+  private enum Kind: UInt8 {
     case stream = 1
     case circuit = 2
   }
 
   /// What carries datagrams there.
   public var carrier: Carrier {
-    guard case .v6(let value) = address, value >> 64 == IPAddress.carrierPrefix else { return .udp }
+    guard case .v6(let value) = address, UInt64(truncatingIfNeeded: value >> 64) == IPAddress.carrierPrefix
+    else { return .udp }
     let number = UInt32(truncatingIfNeeded: value)
-    switch Kind(rawValue: value >> 56 & 0xff) {
+    switch Kind(rawValue: UInt8(truncatingIfNeeded: value >> 56)) {
     case .stream:
       return .stream(StreamNumber(number: number, origin: UInt32(truncatingIfNeeded: value >> 32)))
     case .circuit: return .circuit(CircuitNumber(number: number))
@@ -52,26 +53,27 @@ extension Endpoint {
 
   /// The endpoint at the other end of a stream.
   public init(_ stream: StreamNumber) {
-    self.init(kind: .stream, value: UInt128(stream.origin) << 32 | UInt128(stream.number))
+    self.init(kind: .stream, value: UInt64(stream.origin) << 32 | UInt64(stream.number))
   }
 
   /// The endpoint at the other end of a circuit.
-  public init(_ circuit: CircuitNumber) { self.init(kind: .circuit, value: UInt128(circuit.number)) }
+  public init(_ circuit: CircuitNumber) { self.init(kind: .circuit, value: UInt64(circuit.number)) }
 
-  private init(kind: Kind, value: UInt128) {
-    self.init(.v6(IPAddress.carrierPrefix << 64 | kind.rawValue << 56 | value), port: 1)
+  private init(kind: Kind, value: UInt64) {
+    let low = UInt64(kind.rawValue) << 56 | value
+    self.init(.v6(UInt128(IPAddress.carrierPrefix) << 64 | UInt128(low)), port: 1)
   }
 }
 
 extension IPAddress {
   /// 100::/64 (RFC 6666).
-  static let carrierPrefix: UInt128 = 0x0100_0000_0000_0000
+  static let carrierPrefix: UInt64 = 0x0100_0000_0000_0000
 
   /// Inside the range of ``Carrier``: never an address of a network.
   public var isCarrier: Bool {
     switch self {
     case .v4: false
-    case .v6(let value): value >> 64 == Self.carrierPrefix
+    case .v6(let value): UInt64(truncatingIfNeeded: value >> 64) == Self.carrierPrefix
     }
   }
 }

@@ -73,6 +73,14 @@ public enum IPAddress: Hashable, Sendable {
     }
   }
 
+  /// Of a private network: 10/8, 172.16/12, 192.168/16 (RFC 1918), fc00::/7 (RFC 4193) but for the overlay.
+  public var isPrivateUse: Bool {
+    switch self {
+    case .v4(let value): value >> 24 == 10 || value >> 20 == 0xac1 || value >> 16 == 0xc0a8
+    case .v6(let value): value >> 121 == 0x7e && !isOverlay
+    }
+  }
+
   /// Inside the overlay's own prefix, fd73:6d00::/24: never an underlay address.
   public var isOverlay: Bool {
     switch self {

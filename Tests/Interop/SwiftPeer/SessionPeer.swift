@@ -249,6 +249,9 @@ struct SessionPeer: Driven {
         sessions[id]?.session.challenge(
           elsewhere, bytes: InteropPeer.random(8), received: received, now: now, into: &more)
         perform(more, of: id, now: now)
+      case .checked(let elsewhere): StandardStreams.print("checked", peer.description, "\(elsewhere)")
+      case .checkAnswered(_, let elsewhere):
+        StandardStreams.print("check-answered", peer.description, "\(elsewhere)")
       case .moved(let elsewhere):
         sessions[id]?.endpoint = elsewhere
         StandardStreams.print("moved", peer.description, "\(elsewhere)")

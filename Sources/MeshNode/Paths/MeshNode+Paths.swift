@@ -1,0 +1,127 @@
+import MeshPaths
+import MeshSession
+public import MeshWire
+
+extension MeshNode {
+  /// Which of the ways to a peer an endpoint is.
+  func pathKind(of endpoint: Endpoint) -> PathKind {
+    switch endpoint.carrier {
+    case .circuit(let circuit): .relayed(hops: hops(of: circuit))
+    case .stream: .stream
+    case .udp: endpoint.address.isPrivateUse ? .local : .direct
+    }
+  }
+
+  /// A way to a peer has come into being: with a session it is checked, without one the handshake under way
+  /// tries it at once.
+  mutating func pathFound(_ endpoint: Endpoint, to peer: PeerID, origin: Candidate.Origin, now: Instant) {
+    guard let slot = neighbours.slot(peer) else { return }
+    neighbours.entries[slot].addCandidate(endpoint, origin)
+    if neighbours.entries[slot].current != nil {
+      neighbours.entries[slot].paths.named(endpoint, pathKind(of: endpoint), now: now)
+      advancePaths(slot, now: now)
+    } else {
+      tryAtOnce(Candidate(endpoint: endpoint, origin: origin), slot: slot, now: now)
+    }
+  }
+
+  /// It is there no more.
+  mutating func pathLost(_ endpoint: Endpoint, to peer: PeerID, now: Instant) {
+    guard let slot = neighbours.slot(peer) else { return }
+    neighbours.entries[slot].candidates.removeAll { $0.endpoint == endpoint }
+    neighbours.entries[slot].attempt?.remove(endpoint)
+    neighbours.entries[slot].paths.lost(endpoint, now: now)
+    advancePaths(slot, now: now)
+  }
+
+  /// Sends M1 to one more endpoint, or begins a handshake.
+  mutating func tryAtOnce(_ candidate: Candidate, slot: Int, now: Instant) {
+    guard var attempt = neighbours.entries[slot].attempt else {
+      neighbours.entries[slot].retryAt = nil
+      return connect(slot, urgent: true, now: now)
+    }
+    guard attempt.add(candidate) else { return }
+    neighbours.entries[slot].attempt = attempt
+    for datagram in attempt.initiator.firstMessage { emit(.send(datagram, to: candidate.endpoint)) }
+  }
+
+  /// The session in use has become another, or began: its path and all others.
+  mutating func beginPaths(_ slot: Int, now: Instant) {
+    guard let live = neighbours.entries[slot].current else { return }
+    let kind = pathKind(of: live.endpoint)
+    if let known = neighbours.entries[slot].paths.current, known.isProven, known.kind < kind,
+      !neighbours.entries[slot].paths.isInDoubt
+    {
+      // Both ends began at once, and a better path has been found in the meantime.
+      neighbours.entries[slot].current?.endpoint = known.endpoint
+    } else {
+      neighbours.entries[slot].paths.established(on: live.endpoint, kind, now: now)
+    }
+    for candidate in neighbours.entries[slot].candidates where candidate.origin != .hint {
+      neighbours.entries[slot].paths.found(candidate.endpoint, pathKind(of: candidate.endpoint), now: now)
+    }
+    advancePaths(slot, now: now)
+  }
+
+  /// Carries out what the table of a neighbour's paths wants.
+  mutating func advancePaths(_ slot: Int, now: Instant) {
+    guard neighbours.entries[slot].current != nil else { return }
+    let peerID = neighbours.entries[slot].peerID
+    var wanted: [PathAction] = []
+    var random = random
+    neighbours.entries[slot].paths.advance(to: now, nextID: { random.next() }, into: &wanted)
+    self.random = random
+    for action in wanted {
+      guard let slot = neighbours.slot(peerID), neighbours.entries[slot].current != nil else { return }
+      switch action {
+      case .check(let id, let endpoint):
+        neighbours.entries[slot].current!.session.check(endpoint, id: id, now: now, into: &sessionActions)
+        performSessionActions(slot, current: true, now)
+      case .use(let endpoint, let change): use(endpoint, change, slot: slot, now: now)
+      case .wantsCandidates: if neighbours.entries[slot].isPeer { exchangeCandidates(slot, now: now) }
+      case .wantsRelay: if neighbours.entries[slot].isPeer { wantRelay(slot, now: now) }
+      }
+    }
+  }
+
+  private mutating func use(_ endpoint: Endpoint, _ change: PathChange, slot: Int, now: Instant) {
+    neighbours.entries[slot].current?.endpoint = endpoint
+    neighbours.entries[slot].current?.origin = change == .better ? .better : .fallback
+    neighbours.entries[slot].current!.session.pathChanged(now: now, into: &sessionActions)
+    performSessionActions(slot, current: true, now)
+    counters.pathChanges += 1
+    let neighbour = neighbours.entries[slot]
+    if neighbour.isPeer, let path = pathStatus(neighbour) {
+      emit(.pathChanged(neighbour.peerID, path, change.rawValue))
+    }
+  }
+
+  /// A check of the neighbour's came from there.
+  mutating func checked(_ slot: Int, from endpoint: Endpoint, now: Instant) {
+    guard mayDial(endpoint) || endpoint.carrier != .udp else { return }
+    neighbours.entries[slot].paths.checked(from: endpoint, pathKind(of: endpoint), now: now)
+    advancePaths(slot, now: now)
+  }
+
+  mutating func checkAnswered(_ slot: Int, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
+    guard neighbours.entries[slot].paths.answered(id, from: endpoint, now: now) else {
+      return counters.count(.controlMalformed)
+    }
+    advancePaths(slot, now: now)
+  }
+
+  /// The owner wants a peer's session and all that is known of its paths forgotten, and begun anew. Returns
+  /// whether it is a peer.
+  public mutating func resetPeer(_ peerID: PeerID, now: Instant) -> Bool {
+    guard let slot = neighbours.slot(peerID), neighbours.entries[slot].isPeer else { return false }
+    endCurrent(slot, reason: "its owner reset it", now: now)
+    endPrevious(slot)
+    endAttempt(slot)
+    neighbours.entries[slot].candidates = []
+    neighbours.entries[slot].paths = PathTable()
+    neighbours.entries[slot].retryAt = nil
+    neighbours.entries[slot].failures = 0
+    if configuration.keepsPeersConnected { connect(slot, urgent: true, now: now) }
+    return true
+  }
+}

@@ -1,0 +1,75 @@
+public import MeshWire
+
+/// One way to a peer and what is known of it.
+public struct Path: Sendable {
+  public let endpoint: Endpoint
+  public internal(set) var kind: PathKind
+  /// Smoothed as in RFC 6298 §2; `nil` before the first answer.
+  public internal(set) var roundTrip: Duration?
+  /// When a datagram of full size has last passed both ways.
+  public internal(set) var provenAt: Instant?
+
+  /// Checks that are out: the newest four.
+  private var outstanding: [(id: UInt64, sentAt: Instant)] = []
+  /// Checks since the last answer.
+  private(set) var tries = 0
+  var nextCheck: Instant?
+  /// It failed while in use: not before this.
+  private(set) var notBefore: Instant?
+  private var failures = 0
+
+  static let outstandingLimit = 4
+
+  init(endpoint: Endpoint, kind: PathKind) {
+    self.endpoint = endpoint
+    self.kind = kind
+  }
+
+  public var isProven: Bool { provenAt != nil }
+
+  /// Begins a burst of checks.
+  mutating func begin(now: Instant) {
+    tries = 0
+    nextCheck = now
+  }
+
+  mutating func sent(_ id: UInt64, now: Instant, isInDoubt: Bool) {
+    if outstanding.count == Self.outstandingLimit { outstanding.removeFirst() }
+    outstanding.append((id, now))
+    tries += 1
+    if isInDoubt {
+      nextCheck = tries < PathLimits.triesInDoubt ? now + PathLimits.doubtInterval : now + PathLimits.standby
+    } else if tries < PathLimits.tries {
+      nextCheck = now + PathLimits.firstInterval * (1 << (tries - 1))
+    } else if isProven {
+      // It answered once and does no more.
+      provenAt = nil
+      nextCheck = nil
+    } else {
+      nextCheck = nil
+    }
+  }
+
+  /// Whether this answers a check that is out.
+  mutating func answered(_ id: UInt64, now: Instant) -> Bool {
+    guard let position = outstanding.firstIndex(where: { $0.id == id }) else { return false }
+    let sample = now - outstanding[position].sentAt
+    outstanding.removeAll()
+    tries = 0
+    roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
+    provenAt = now
+    nextCheck = now + PathLimits.standby
+    return true
+  }
+
+  mutating func failed(now: Instant) {
+    provenAt = nil
+    let wait = min(PathLimits.firstHoldDown * (1 << min(failures, 4)), PathLimits.longestHoldDown)
+    failures = min(failures + 1, 16)
+    notBefore = now + wait
+    tries = 0
+    nextCheck = now + wait
+  }
+
+  func isHeldDown(_ now: Instant) -> Bool { notBefore.map { now < $0 } ?? false }
+}

@@ -1,0 +1,33 @@
+/// Bounds and times of a ``PathTable`` (docs/nat-traversal.md).
+public enum PathLimits {
+  /// Paths of one peer. Beyond it, one that never carried anything makes room, or the new one is refused.
+  public static let paths = 16
+  /// Checks of a path that somebody else named, until it answers or is named anew (protocol.md §6 allows ten).
+  public static let tries = 6
+  /// From the first check to the second; doubles.
+  static let firstInterval: Duration = .milliseconds(200)
+  /// A path that is proven and not in use is asked this often whether it still is; it keeps the NATs' mappings, too,
+  /// which live for 30 s at least in most (RFC 4787 §4.3 asks for 120).
+  static let standby: Duration = .seconds(25)
+  /// Nothing heard on the path in use for so long after something was sent there: it is asked by a check.
+  static let patience: Duration = .seconds(1)
+  static let longestPatience: Duration = .milliseconds(2_500)
+  /// Packets come on another path and none on that in use for so long: that is in doubt, too.
+  static let hint: Duration = .milliseconds(500)
+  static let doubtPause: Duration = .seconds(5)
+  /// While in doubt, every path is checked again after this.
+  static let doubtInterval: Duration = .milliseconds(250)
+  /// No answer to that for so long: all paths are checked, and the first to answer takes its place.
+  static let shortestGrace: Duration = .milliseconds(300)
+  static let longestGrace: Duration = .seconds(1)
+  /// Checks of one path in one doubt.
+  static let triesInDoubt = 10
+  /// Others are asked for their candidates anew while the path in use leads through relays: after 2 s, 10 s, and
+  /// then each minute.
+  static let punches: [Duration] = [.seconds(2), .seconds(10), .seconds(60)]
+  /// A path that failed while in use is not used again for so long; doubles with each failure.
+  static let firstHoldDown: Duration = .seconds(5)
+  static let longestHoldDown: Duration = .seconds(60)
+  /// Of two paths of one kind the other has to be faster by a fifth and by this.
+  static let worthwhile: Duration = .milliseconds(5)
+}

@@ -1,0 +1,314 @@
+public import MeshWire
+
+/// What a ``PathTable`` wants done.
+public enum PathAction: Sendable, Hashable {
+  /// Send a path check with this id there: a datagram of full size whose answer is as large.
+  case check(UInt64, Endpoint)
+  /// Packets go there from here on.
+  case use(Endpoint, PathChange)
+  /// Tell the peer where we may be, and ask where it may be.
+  case wantsCandidates
+  /// No path through a relay is known, and one may be needed.
+  case wantsRelay
+}
+
+/// Why another path is used.
+public enum PathChange: String, Sendable, Hashable {
+  case better = "a better path has carried full-size packets both ways"
+  case silent = "the path before stopped answering"
+  case gone = "the path before is gone"
+}
+
+/// The paths to one peer while there is a session with it: finds out which carry full-size packets both ways, uses
+/// the best of these, and steps to another as soon as the one in use is silent.
+///
+/// A session begins on whatever path its handshake ended on. From then on each other path has to prove itself by
+/// checks (SMH1.md §9), the better kinds are preferred, and within one kind the faster path. The two ends choose
+/// each for itself.
+public struct PathTable: Sendable {
+  /// The ways that are known, in the order in which they were found.
+  public private(set) var paths: [Path] = []
+  /// Where packets go; `nil` before the first session.
+  public private(set) var inUse: Endpoint?
+  /// Paths that were not taken because ``PathLimits/paths`` were there.
+  public private(set) var refused: UInt64 = 0
+
+  /// Since when nothing has been heard on the path in use though something was sent there.
+  private var waitingSince: Instant?
+  /// When the path in use was asked by a check whether it still carries anything.
+  private var askedAt: Instant?
+  /// Since when the path in use is in doubt.
+  private var doubtSince: Instant?
+  /// Packets that come elsewhere raise no other doubt before this.
+  private var doubtNotBefore = Instant(nanoseconds: 0)
+  private var lastHeard: Instant?
+  private var nextPunch: Instant?
+  private var punches = 0
+  private var pending: [PathAction] = []
+
+  public init() {}
+
+  public func path(to endpoint: Endpoint) -> Path? { paths.first { $0.endpoint == endpoint } }
+
+  /// Whether packets from there come on a path that is known; allocates nothing.
+  public func knows(_ endpoint: Endpoint) -> Bool {
+    for path in paths where path.endpoint == endpoint { return true }
+    return false
+  }
+
+  /// Whether the path in use is being compared with the others because it is silent.
+  public var isInDoubt: Bool { doubtSince != nil }
+
+  public var current: Path? { inUse.flatMap { path(to: $0) } }
+
+  // MARK: What is learned
+
+  /// A session's handshake has ended there.
+  public mutating func established(on endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    use(endpoint, kind, now: now)
+    for position in paths.indices {
+      // M1 and M2 are datagrams of full size, one each way.
+      if paths[position].endpoint == endpoint {
+        paths[position].provenAt = now
+      } else {
+        paths[position].begin(now: now)
+      }
+    }
+  }
+
+  /// The peer has shown that it is there now (SMH1.md §9, roaming).
+  public mutating func moved(to endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    use(endpoint, kind, now: now)
+    begin(endpoint, now: now)
+  }
+
+  private mutating func use(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    if !knows(endpoint) { add(Path(endpoint: endpoint, kind: kind), mustFit: true) }
+    inUse = endpoint
+    waitingSince = nil
+    askedAt = nil
+    doubtSince = nil
+    lastHeard = now
+    punches = 0
+    nextPunch = kind.isDirect ? nil : now
+  }
+
+  /// The peer may be there.
+  public mutating func found(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    guard !knows(endpoint) else { return }
+    var path = Path(endpoint: endpoint, kind: kind)
+    path.begin(now: now)
+    add(path, mustFit: false)
+  }
+
+  /// The peer has named it anew, or says that it is trying at this moment.
+  public mutating func named(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    guard knows(endpoint) else { return found(endpoint, kind, now: now) }
+    guard endpoint != inUse, path(to: endpoint)?.isProven == false else { return }
+    begin(endpoint, now: now)
+  }
+
+  /// A check of the peer's came from there: ours gets through now, if ever (RFC 8445 §7.3.1.4).
+  public mutating func checked(from endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+    guard let position = position(of: endpoint) else { return found(endpoint, kind, now: now) }
+    guard endpoint != inUse, !paths[position].isProven, paths[position].tries != 1 else { return }
+    paths[position].begin(now: now)
+  }
+
+  /// It exists no more: a circuit that ended.
+  public mutating func lost(_ endpoint: Endpoint, now: Instant) {
+    guard let position = position(of: endpoint) else { return }
+    paths.remove(at: position)
+    guard inUse == endpoint else { return }
+    inUse = nil
+    beginDoubt(now)
+    pending.append(.wantsRelay)
+  }
+
+  /// All that was known of addresses is in question: one of the ends is somewhere else.
+  public mutating func addressesChanged(now: Instant) {
+    guard inUse != nil else { return }
+    beginDoubt(now)
+    punches = 0
+  }
+
+  /// The session has ended.
+  public mutating func ended() {
+    inUse = nil
+    waitingSince = nil
+    askedAt = nil
+    doubtSince = nil
+    nextPunch = nil
+    pending = []
+    for position in paths.indices { paths[position].nextCheck = nil }
+  }
+
+  // MARK: Packets
+
+  /// A packet that calls for an answer went out on the path in use; allocates nothing.
+  public mutating func sent(now: Instant) { if waitingSince == nil { waitingSince = now } }
+
+  /// An authentic packet came from there; allocates nothing.
+  public mutating func heard(from endpoint: Endpoint, now: Instant) {
+    guard endpoint == inUse else {
+      // The peer has stepped to another path, perhaps because this one lets nothing through any more.
+      if waitingSince != nil, doubtSince == nil, let lastHeard, now - lastHeard > PathLimits.hint,
+        now >= doubtNotBefore, knows(endpoint)
+      {
+        beginDoubt(now)
+      }
+      return
+    }
+    waitingSince = nil
+    askedAt = nil
+    doubtSince = nil
+    lastHeard = now
+  }
+
+  /// The answer to a check came from there. Returns whether it was one of ours.
+  public mutating func answered(_ id: UInt64, from endpoint: Endpoint, now: Instant) -> Bool {
+    guard let position = position(of: endpoint), paths[position].answered(id, now: now) else { return false }
+    heard(from: endpoint, now: now)
+    consider(position, now: now)
+    return true
+  }
+
+  /// Whether a path that has just proved itself is to be used at once.
+  private mutating func consider(_ position: Int, now: Instant) {
+    let candidate = paths[position]
+    guard candidate.endpoint != inUse else { return }
+    guard let current else { return switchTo(candidate, .gone, now: now) }
+    guard doubtSince == nil, !candidate.isHeldDown(now) else { return }
+    if candidate.kind < current.kind {
+      switchTo(candidate, .better, now: now)
+    } else if candidate.kind == current.kind, let mine = candidate.roundTrip, let other = current.roundTrip,
+      mine < other * 4 / 5, mine + PathLimits.worthwhile < other
+    {
+      switchTo(candidate, .better, now: now)
+    }
+  }
+
+  private mutating func switchTo(_ path: Path, _ change: PathChange, now: Instant) {
+    if let inUse, let old = position(of: inUse) {
+      if change == .silent { paths[old].failed(now: now) } else { paths[old].nextCheck = now }
+    }
+    use(path.endpoint, path.kind, now: now)
+    if !path.kind.isDirect { nextPunch = now + PathLimits.punches[0] }
+    pending.append(.use(path.endpoint, change))
+  }
+
+  // MARK: Time
+
+  /// When ``advance(to:nextID:into:)`` is wanted next.
+  public var nextDeadline: Instant? {
+    guard inUse != nil || doubtSince != nil else { return nil }
+    var earliest = pending.isEmpty ? nextPunch : Instant(nanoseconds: 0)
+    func consider(_ deadline: Instant?) {
+      guard let deadline else { return }
+      earliest = min(earliest ?? deadline, deadline)
+    }
+    for path in paths where isWatched(path) { consider(path.nextCheck) }
+    if let doubtSince {
+      if best(since: doubtSince) != nil { earliest = doubtSince }
+    } else {
+      consider(askedAt.map { $0 + grace } ?? waitingSince.map { $0 + patience })
+    }
+    return earliest
+  }
+
+  /// Fires what is due.
+  ///
+  /// - Parameter nextID: 64 random bits, never given before.
+  public mutating func advance(to now: Instant, nextID: () -> UInt64, into actions: inout [PathAction]) {
+    if doubtSince == nil, let waitingSince, waitingSince + patience <= now { doubt(now) }
+    if let doubtSince, let other = best(since: doubtSince) {
+      switchTo(other, inUse == nil ? .gone : .silent, now: now)
+    }
+    if inUse != nil, let punch = nextPunch, punch <= now { self.punch(now) }
+    for position in paths.indices where isWatched(paths[position]) {
+      guard let due = paths[position].nextCheck, due <= now else { continue }
+      let id = nextID()
+      paths[position].sent(id, now: now, isInDoubt: doubtSince != nil)
+      actions.append(.check(id, paths[position].endpoint))
+    }
+    actions += pending
+    pending.removeAll(keepingCapacity: true)
+  }
+
+  /// The path in use proves itself by what goes over it, unless it is in doubt or was never checked.
+  private func isWatched(_ path: Path) -> Bool {
+    path.endpoint != inUse || doubtSince != nil || askedAt != nil || !path.isProven
+  }
+
+  private var patience: Duration {
+    guard let roundTrip = current?.roundTrip else { return PathLimits.patience }
+    return min(max(roundTrip * 2 + .milliseconds(200), PathLimits.patience), PathLimits.longestPatience)
+  }
+
+  /// How long the path in use may take to answer when it is asked.
+  private var grace: Duration {
+    let usual = current?.roundTrip.map { $0 * 3 / 2 } ?? PathLimits.shortestGrace
+    return min(max(usual, PathLimits.shortestGrace), PathLimits.longestGrace)
+  }
+
+  /// The best other path that has proved itself since then.
+  private func best(since: Instant) -> Path? {
+    var best: Path?
+    for path in paths where path.endpoint != inUse {
+      guard let provenAt = path.provenAt, provenAt >= since else { continue }
+      if let found = best, (found.kind, found.roundTrip ?? .zero) <= (path.kind, path.roundTrip ?? .zero) {
+        continue
+      }
+      best = path
+    }
+    return best
+  }
+
+  /// Traffic that goes one way alone looks like silence: the path is asked first.
+  private mutating func doubt(_ now: Instant) {
+    guard let askedAt else {
+      askedAt = now
+      if let inUse { begin(inUse, now: now) }
+      return
+    }
+    if askedAt + grace <= now { beginDoubt(now) }
+  }
+
+  private mutating func beginDoubt(_ now: Instant) {
+    guard doubtSince == nil else { return }
+    doubtSince = now
+    doubtNotBefore = now + PathLimits.doubtPause
+    for position in paths.indices { paths[position].begin(now: now) }
+    pending.append(.wantsCandidates)
+    if !paths.contains(where: { !$0.kind.isDirect && $0.endpoint != inUse }) { pending.append(.wantsRelay) }
+  }
+
+  private mutating func punch(_ now: Instant) {
+    nextPunch = now + PathLimits.punches[min(punches, PathLimits.punches.count - 1)]
+    punches += 1
+    pending.append(.wantsCandidates)
+    for position in paths.indices where paths[position].kind.isDirect && !paths[position].isProven {
+      paths[position].begin(now: now)
+    }
+  }
+
+  private func position(of endpoint: Endpoint) -> Int? { paths.firstIndex { $0.endpoint == endpoint } }
+
+  private mutating func begin(_ endpoint: Endpoint, now: Instant) {
+    if let position = position(of: endpoint) { paths[position].begin(now: now) }
+  }
+
+  private mutating func add(_ path: Path, mustFit: Bool) {
+    if paths.count >= PathLimits.paths {
+      guard
+        let idle = paths.firstIndex(where: { $0.endpoint != inUse && !$0.isProven && $0.nextCheck == nil })
+          ?? (mustFit ? paths.firstIndex { $0.endpoint != inUse } : nil)
+      else {
+        refused += 1
+        return
+      }
+      paths.remove(at: idle)
+    }
+    paths.append(path)
+  }
+}
