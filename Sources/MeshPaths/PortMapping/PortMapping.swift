@@ -94,6 +94,7 @@ public struct PortMapping: Sendable {
     findings.dropped = dropped
     let lastNumber = clients?.upnp.lastNumber ?? 0
     clients = nil
+    awaitsSilence = false
     phase = .idle
     guard let new, new.isUsable else {
       findings.obstacle = .noGateway
