@@ -8,7 +8,8 @@ struct ControlLineTests {
     .status, .peers, .invite(name: PeerName("bob"), expires: 60, allow: [.tcp(22), .ping]),
     .join(line: "shadowmesh1:abc", name: nil, allow: [.all]),
     .addPeer(name: PeerName("bob")!, peerID: "00", allow: []), .removePeer(name: PeerName("bob")!),
-    .lookUp(target: "bob"), .ping(target: "bob", count: 3),
+    .lookUp(target: "bob"), .ping(target: "bob", count: 3, untilDirect: true),
+    .resetPeer(name: PeerName("bob")!),
   ]
 
   @Test(arguments: requests)

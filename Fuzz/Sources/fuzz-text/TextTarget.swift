@@ -141,7 +141,7 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
       seeds.append(("problem-\(number)", try json(5, Problem(kind, detail: "why"))))
     }
     let requests: [ControlRequest] = [
-      .status, .peers, .lookUp(target: "alice"), .ping(target: "alice", count: 3),
+      .status, .peers, .lookUp(target: "alice"), .ping(target: "alice", count: 3, untilDirect: false),
       .join(line: invitation.text, name: PeerName("alice"), allow: [.all, .tcp(22)]),
       .invite(name: nil, expires: 600, allow: []),
     ]

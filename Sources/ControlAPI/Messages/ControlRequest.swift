@@ -1,5 +1,5 @@
 /// What the command line asks of the daemon: one JSON line
-/// `{"version":1,"request":{"ping":{"name":"bob","count":1}}}`.
+/// `{"version":1,"request":{"ping":{"target":"bob","count":1,"until_direct":false}}}`.
 public enum ControlRequest: Hashable, Sendable, Codable {
   case status
   case peers
@@ -8,10 +8,13 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   case join(line: String, name: PeerName?, allow: [PortRule])
   case addPeer(name: PeerName, peerID: String, allow: [PortRule])
   case removePeer(name: PeerName)
+  /// Forgets a peer's session and paths, and begins anew.
+  case resetPeer(name: PeerName)
   /// `target` is a petname or a PeerID of 40 hexadecimal digits.
   case lookUp(target: String)
-  /// Answers `count` times with a ``PingReport``.
-  case ping(target: String, count: Int)
+  /// Answers `count` times with a ``PingReport``; with `untilDirect`, fewer when a path without relays is in use
+  /// before.
+  case ping(target: String, count: Int, untilDirect: Bool)
 
   /// Most pings that one request may ask for.
   public static let maximumPings = 1_000
@@ -21,7 +24,7 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   public static let maximumPortRules = 64
 }
 
-/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:)`` several, the last
+/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:untilDirect:)`` several, the last
 /// without `more`.
 public enum ControlAnswer: Hashable, Sendable, Codable {
   case status(StatusReport)

@@ -97,15 +97,31 @@ public struct OwnRecordReport: Hashable, Sendable, Codable {
 
 /// The way packets go to a peer now, and why this way.
 public struct PathReport: Hashable, Sendable, Codable {
-  /// `direct` or `none`.
+  /// `local`, `direct`, `stream`, `relayed` or `none`.
   public var kind: String
+  /// Relays on the way.
+  public var hops: Int
+  /// Empty for a path through relays, whose nodes know where the next one is.
   public var endpoint: String
   public var reason: String
 
-  public init(kind: String, endpoint: String, reason: String) {
+  public init(kind: String, hops: Int = 0, endpoint: String, reason: String) {
     self.kind = kind
+    self.hops = hops
     self.endpoint = endpoint
     self.reason = reason
+  }
+
+  /// Whether packets go to the peer without anybody in between.
+  public var isDirect: Bool { kind == "direct" || kind == "local" }
+
+  /// `direct 192.0.2.1:8443`, or `relayed, 2 hops`.
+  public var summary: String {
+    switch kind {
+    case "none": "-"
+    case "relayed": "relayed, \(hops) \(hops == 1 ? "hop" : "hops")"
+    default: "\(kind) \(endpoint)"
+    }
   }
 }
 

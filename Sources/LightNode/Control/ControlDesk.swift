@@ -42,8 +42,10 @@ struct ControlDesk: Sendable {
       let entry = try await membership.remove(name)
       logger.notice("peer removed", metadata: ["peer.id": "\(entry.peerID)"])
       try await emit(.peer(PeerReport(entry, nil, handshake: nil)), false)
+    case .resetPeer(let name): try await emit(.peer(reset(name)), false)
     case .lookUp(let target): try await emit(.lookUp(lookUp(target)), false)
-    case .ping(let target, let count): try await ping(target, count: count, emit)
+    case .ping(let target, let count, let untilDirect):
+      try await ping(target, count: count, untilDirect: untilDirect, emit)
     }
   }
 
@@ -113,7 +115,19 @@ struct ControlDesk: Sendable {
     }
   }
 
-  private func ping(_ target: String, count: Int, _ emit: Emit) async throws {
+  private func reset(_ name: PeerName) async throws -> PeerReport {
+    guard let entry = await membership.entry(name) else {
+      throw ControlFailure(
+        .notFound, "there is no peer named \(name)", next: "`shadowmesh peers` lists the names")
+    }
+    _ = try await loop.perform { node, now, _ in node.resetPeer(entry.peerID, now: now) }
+    logger.notice("peer reset", metadata: ["peer.id": "\(entry.peerID)"])
+    return PeerReport(entry, nil, handshake: nil)
+  }
+
+  private func ping(
+    _ target: String, count: Int, untilDirect: Bool, _ emit: Emit
+  ) async throws {
     guard (1...ControlRequest.maximumPings).contains(count) else {
       throw ControlFailure(.badRequest, "a count is from 1 to \(ControlRequest.maximumPings)")
     }
@@ -128,7 +142,9 @@ struct ControlDesk: Sendable {
         report.message =
           "\(name)'s record is authentic; its addresses are for its own peers only: has \(name) added you?"
       }
-      try await emit(.ping(report), index < count)
+      let isLast = index == count || (untilDirect && report.path.isDirect && report.milliseconds != nil)
+      try await emit(.ping(report), !isLast)
+      if isLast { return }
       if index < count { try await Task.sleep(for: Self.pingInterval) }
     }
   }

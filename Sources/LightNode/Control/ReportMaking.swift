@@ -7,7 +7,9 @@ extension PathReport {
   static let absent = PathReport(kind: "none", endpoint: "", reason: "no session")
 
   init(_ path: PathStatus) {
-    self.init(kind: path.kind.rawValue, endpoint: path.endpoint.description, reason: path.reason)
+    self.init(
+      kind: path.kind.rawValue, hops: path.hops,
+      endpoint: path.kind == .relayed ? "" : path.endpoint.description, reason: path.reason)
   }
 }
 

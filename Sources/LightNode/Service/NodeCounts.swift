@@ -11,7 +11,9 @@ final class NodeCounts: Sendable {
   private let table = Gauge(label: "shadowmesh.table_contacts")
   private let records = Gauge(label: "shadowmesh.records_cached")
   private let peers = Gauge(label: "shadowmesh.peers")
-  private let direct = Gauge(label: "shadowmesh.sessions", dimensions: [("path", "direct")])
+  private let sessions = PathStatus.Kind.allCases.map {
+    (kind: $0, gauge: Gauge(label: "shadowmesh.sessions", dimensions: [("path", $0.rawValue)]))
+  }
   private let control = Gauge(label: "shadowmesh.control_sessions")
 
   init(factory: any MetricsFactory = MetricsSystem.factory) {
@@ -28,6 +30,12 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.lookups", ("source", "none")), \.lookupsFailed),
       (counter("shadowmesh.rekeys"), \.rekeys),
       (counter("shadowmesh.peers_moved"), \.peersMoved),
+      (counter("shadowmesh.path_changes"), \.pathChanges),
+      (counter("shadowmesh.introductions", ("part", "asked")), \.introductionsAsked),
+      (counter("shadowmesh.introductions", ("part", "taken")), \.introductionsTaken),
+      (counter("shadowmesh.introductions", ("part", "passed")), \.introductionsPassed),
+      (counter("shadowmesh.introductions", ("part", "failed")), \.introductionsFailed),
+      (counter("shadowmesh.lookup_hops"), \.lookupHops),
       (counter("shadowmesh.records_pushed"), \.recordsPushed),
       (counter("shadowmesh.records_refused"), \.recordsRefused),
       (counter("shadowmesh.private_parts_dropped"), \.privatePartsDropped),
@@ -41,7 +49,7 @@ final class NodeCounts: Sendable {
     table.record(status.tableContacts)
     records.record(status.cachedRecords)
     peers.record(status.peers.count)
-    direct.record(status.peers.count { $0.path?.kind == .direct })
+    for (kind, gauge) in sessions { gauge.record(status.peers.count { $0.path?.kind == kind }) }
     control.record(status.controlSessions)
   }
 }

@@ -63,15 +63,23 @@ final class NoticeReader: Sendable {
       // Zero: the peer began it, and only who begins knows how long it took.
       let took = handshake > .zero ? handshake : nil
       if let took, await membership.entry(peerID) != nil { handshakes.withLock { $0[peerID] = took } }
-      await membership.reached(peerID, at: endpoint)
+      if endpoint.carrier == .udp { await membership.reached(peerID, at: endpoint) }
       var metadata: Logger.Metadata = ["peer.id": "\(peerID)"]
       if let took { metadata["handshake.ms"] = "\(took.milliseconds)" }
       logger.info("session opened", metadata: metadata)
       logger.debug(
         "session's address", metadata: ["peer.id": "\(peerID)", "path.endpoint": "\(endpoint)"])
     case .peerMoved(let peerID, let endpoint):
-      await membership.reached(peerID, at: endpoint)
+      if endpoint.carrier == .udp { await membership.reached(peerID, at: endpoint) }
       logger.debug("peer moved", metadata: ["peer.id": "\(peerID)", "path.endpoint": "\(endpoint)"])
+    case .pathChanged(let peerID, let path, let why):
+      var metadata: Logger.Metadata = [
+        "peer.id": "\(peerID)", "path.kind": "\(path.kind.rawValue)", "reason": "\(why)",
+      ]
+      if path.hops > 0 { metadata["path.hops"] = "\(path.hops)" }
+      logger.info("path changed", metadata: metadata)
+    case .addressObserved(let endpoint):
+      logger.debug("a backbone sees this node", metadata: ["endpoint": "\(endpoint)"])
     case .peerLost(let peerID, let reason):
       logger.info("session ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
     case .handshakeFailed(let peerID, let reason):

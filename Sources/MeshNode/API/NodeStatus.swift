@@ -3,7 +3,7 @@ public import MeshWire
 /// Which path a session uses, and why.
 public struct PathStatus: Sendable, Hashable {
   /// The ways packets can go.
-  public enum Kind: String, Sendable, Hashable {
+  public enum Kind: String, Sendable, Hashable, CaseIterable {
     /// Within one network.
     case local
     case direct
@@ -87,6 +87,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var introductionsAsked: UInt64 = 0
   public var introductionsTaken: UInt64 = 0
   public var introductionsPassed: UInt64 = 0
+  /// A backbone had no session with whom we asked for.
+  public var introductionsFailed: UInt64 = 0
   /// Sessions whose peer answered a path challenge somewhere else.
   public var peersMoved: UInt64 = 0
   /// Records from outside that were refused.

@@ -170,9 +170,9 @@ extension MeshNode {
       endCurrent(
         slot, reason: isOfThis ? "it never confirmed the session" : "it answers no more", now: now)
     }
-    noSession(
-      slot, reason: failure == .timedOut ? "nobody answered within 30 s" : "a local operation failed",
-      now: now)
+    let isAway = neighbours.entries[slot].isKnownAway
+    let silence = "nobody answered within 30 s" + (isAway ? ", and the backbone has no session with it" : "")
+    noSession(slot, reason: failure == .timedOut ? silence : "a local operation failed", now: now)
   }
 
   mutating func endAttempt(_ slot: Int) {

@@ -106,6 +106,7 @@ extension MeshNode {
   /// Asks a backbone to tell a peer where we may be.
   mutating func askForIntroduction(_ slot: Int, wantsAnswer: Bool = true, now: Instant) {
     guard neighbours.entries[slot].isPeer, let keyHash = neighbours.entries[slot].keyHash else { return }
+    neighbours.entries[slot].isKnownAway = false
     let backbones = neighbours.entries.indices.filter {
       neighbours.entries[$0].isBackbone && neighbours.entries[$0].isConnected
     }
@@ -125,6 +126,7 @@ extension MeshNode {
       sendControl(.observed(id, endpoint), slot: slot, now: now)
     case .candidates(let endpoints, let wantsAnswer):
       guard sender.isPeer else { return counters.count(.introductionNotFromPeer) }
+      guard mayTakeCandidates(slot, now: now) else { return }
       take(endpoints, of: slot, .named, now: now)
       if wantsAnswer, let slot = neighbours.slot(sender.peerID), neighbours.entries[slot].isConnected {
         sendControl(.candidates(addresses.candidates, wantsAnswer: false), slot: slot, now: now)
@@ -137,6 +139,7 @@ extension MeshNode {
     case .introductionFailed(let target):
       guard sender.isBackbone, let peer = neighbours.slot(target.peerID) else { return }
       neighbours.entries[peer].isKnownAway = true
+      counters.introductionsFailed += 1
     default: break
     }
   }
@@ -170,13 +173,20 @@ extension MeshNode {
     guard let slot = neighbours.slot(from.peerID), neighbours.entries[slot].isPeer,
       neighbours.entries[slot].keyHash == from
     else { return counters.count(.introductionNotFromPeer) }
-    if let last = neighbours.entries[slot].lastIntroduction, now - last < Self.introductionInterval {
-      return counters.count(.controlOverBudget)
-    }
-    neighbours.entries[slot].lastIntroduction = now
+    guard mayTakeCandidates(slot, now: now) else { return }
     counters.introductionsTaken += 1
     if wantsAnswer { askForIntroduction(slot, wantsAnswer: false, now: now) }
     take(endpoints, of: slot, .introduced, now: now)
+  }
+
+  /// Whoever names addresses has us send there: not often, so that nobody else is hurt by it.
+  private mutating func mayTakeCandidates(_ slot: Int, now: Instant) -> Bool {
+    if let last = neighbours.entries[slot].lastIntroduction, now - last < Self.introductionInterval {
+      counters.count(.controlOverBudget)
+      return false
+    }
+    neighbours.entries[slot].lastIntroduction = now
+    return true
   }
 
   /// Tries where a peer says that it may be, now: it does the same.

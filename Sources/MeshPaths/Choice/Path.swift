@@ -14,6 +14,8 @@ public struct Path: Sendable {
   /// Checks since the last answer.
   private(set) var tries = 0
   var nextCheck: Instant?
+  /// When the last burst of checks began.
+  private(set) var begun: Instant?
   /// It failed while in use: not before this.
   private(set) var notBefore: Instant?
   private var failures = 0
@@ -31,6 +33,7 @@ public struct Path: Sendable {
   mutating func begin(now: Instant) {
     tries = 0
     nextCheck = now
+    begun = now
   }
 
   mutating func sent(_ id: UInt64, now: Instant, isInDoubt: Bool) {

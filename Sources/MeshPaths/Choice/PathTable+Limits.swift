@@ -22,6 +22,10 @@ public enum PathLimits {
   static let longestGrace: Duration = .seconds(1)
   /// Checks of one path in one doubt.
   static let triesInDoubt = 10
+  /// In one doubt the peer is asked for its candidates at once, and again after these.
+  static let asks: [Duration] = [.seconds(1), .seconds(2), .seconds(4)]
+  /// A path that doesn't answer is not checked anew sooner, however often it is named.
+  static let renaming: Duration = .seconds(2)
   /// Others are asked for their candidates anew while the path in use leads through relays: after 2 s, 10 s, and
   /// then each minute.
   static let punches: [Duration] = [.seconds(2), .seconds(10), .seconds(60)]

@@ -42,6 +42,9 @@ public struct PathTable: Sendable {
   /// Packets that come elsewhere raise no other doubt before this.
   private var doubtNotBefore = Instant(nanoseconds: 0)
   private var lastHeard: Instant?
+  /// When the peer is asked again while the path in use is in doubt: the first question may be lost.
+  private var nextAsk: Instant?
+  private var asks = 0
   private var nextPunch: Instant?
   private var punches = 0
   private var pending: [PathAction] = []
@@ -104,7 +107,9 @@ public struct PathTable: Sendable {
   /// The peer has named it anew, or says that it is trying at this moment.
   public mutating func named(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
     guard knows(endpoint) else { return found(endpoint, kind, now: now) }
-    guard endpoint != inUse, path(to: endpoint)?.isProven == false else { return }
+    guard endpoint != inUse, let path = path(to: endpoint), !path.isProven,
+      path.begun.map({ now - $0 >= PathLimits.renaming }) ?? true
+    else { return }
     begin(endpoint, now: now)
   }
 
@@ -210,6 +215,7 @@ public struct PathTable: Sendable {
     for path in paths where isWatched(path) { consider(path.nextCheck) }
     if let doubtSince {
       if best(since: doubtSince) != nil { earliest = doubtSince }
+      consider(nextAsk)
     } else {
       consider(askedAt.map { $0 + grace } ?? waitingSince.map { $0 + patience })
     }
@@ -224,6 +230,7 @@ public struct PathTable: Sendable {
     if let doubtSince, let other = best(since: doubtSince) {
       switchTo(other, inUse == nil ? .gone : .silent, now: now)
     }
+    if doubtSince != nil, let due = nextAsk, due <= now { ask(now) }
     if inUse != nil, let punch = nextPunch, punch <= now { self.punch(now) }
     for position in paths.indices where isWatched(paths[position]) {
       guard let due = paths[position].nextCheck, due <= now else { continue }
@@ -279,8 +286,15 @@ public struct PathTable: Sendable {
     doubtSince = now
     doubtNotBefore = now + PathLimits.doubtPause
     for position in paths.indices { paths[position].begin(now: now) }
-    pending.append(.wantsCandidates)
+    asks = 0
+    ask(now)
     if !paths.contains(where: { !$0.kind.isDirect && $0.endpoint != inUse }) { pending.append(.wantsRelay) }
+  }
+
+  private mutating func ask(_ now: Instant) {
+    pending.append(.wantsCandidates)
+    nextAsk = asks < PathLimits.asks.count ? now + PathLimits.asks[asks] : nil
+    asks += 1
   }
 
   private mutating func punch(_ now: Instant) {

@@ -79,13 +79,19 @@ struct PingCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ping",
     abstract: "Measure the round trip to a peer inside its session, and say which path and why.",
-    discussion: "Succeeds when at least one answer came. No ICMP is used, and no port rule is needed.")
+    discussion:
+      "Succeeds when at least one answer came, with --until-direct when a direct path did. No ICMP is used, and no port rule is needed."
+  )
   @OptionGroup var daemon: DaemonOptions
   @Argument(help: "The name of a peer, or its PeerID.") var name: String
-  @Option(name: [.short, .long], help: "How many, one a second.") var count = 3
+  @Option(name: [.short, .long], help: "How many, one a second.") var count: Int?
+  @Flag(help: "Go on until packets go without relays, for 120 pings unless -c says otherwise.")
+  var untilDirect = false
+
+  private var most: Int { count ?? (untilDirect ? 120 : 3) }
 
   func validate() throws {
-    guard (1...ControlRequest.maximumPings).contains(count) else {
+    guard (1...ControlRequest.maximumPings).contains(most) else {
       throw ValidationError("-c is from 1 to \(ControlRequest.maximumPings)")
     }
   }
@@ -94,13 +100,16 @@ struct PingCommand: ParsableCommand {
     try reporting(daemon.output) {
       let style = Style()
       var answered = 0
-      try daemon.client.send(.ping(target: name, count: count), timeout: 75) { answer in
+      var isDirect = false
+      let request = ControlRequest.ping(target: name, count: most, untilDirect: untilDirect)
+      try daemon.client.send(request, timeout: 75) { answer in
         guard case .ping(let report) = answer else { throw unexpectedAnswer() }
         if report.milliseconds != nil { answered += 1 }
+        isDirect = report.milliseconds != nil && report.path.isDirect
         if daemon.output.json { return printJSONLine(report) }
         show(report, style)
       }
-      if answered == 0 { throw ExitCode(6) }
+      if answered == 0 || (untilDirect && !isDirect) { throw ExitCode(6) }
     }
   }
 
@@ -109,8 +118,7 @@ struct PingCommand: ParsableCommand {
       print("\(report.index): \(style.red("no answer")): \(report.message)")
       return
     }
-    var line =
-      "\(report.index): \(style.green(milliseconds(time))) \(report.path.kind) \(report.path.endpoint)"
+    var line = "\(report.index): \(style.green(milliseconds(time))) \(report.path.summary)"
     line += " (\(report.path.reason))"
     if let handshake = report.handshakeMilliseconds { line += ", handshake \(milliseconds(handshake))" }
     print(line)

@@ -49,7 +49,7 @@ struct PeersCommand: ParsableCommand {
         peers.map { peer in
           [
             peer.name.text, peer.address, peer.session,
-            peer.path.kind == "none" ? "-" : "\(peer.path.kind) \(peer.path.endpoint)",
+            peer.path.summary,
             bytes(peer.receivedBytes), bytes(peer.sentBytes),
             peer.allow.isEmpty ? "replies" : peer.allow.map(\.description).joined(separator: " "),
           ]
@@ -61,8 +61,8 @@ struct PeersCommand: ParsableCommand {
 /// `shadowmesh peer …`.
 struct PeerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "peer", abstract: "Add or remove a peer.",
-    subcommands: [PeerAddCommand.self, PeerRemoveCommand.self])
+    commandName: "peer", abstract: "Add or remove a peer, or begin anew with one.",
+    subcommands: [PeerAddCommand.self, PeerRemoveCommand.self, PeerResetCommand.self])
 }
 
 /// `shadowmesh peer add`.
@@ -103,6 +103,26 @@ struct PeerRemoveCommand: ParsableCommand {
       }
       if daemon.output.json { return printJSON(peer) }
       print("\(peer.name) (\(peer.peerID)) is removed.")
+    }
+  }
+}
+
+/// `shadowmesh peer reset`.
+struct PeerResetCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "reset",
+    abstract: "End a peer's session, forget which paths it was reached on, and connect anew.")
+  @OptionGroup var daemon: DaemonOptions
+  @Argument(help: "The peer's name.") var name: PeerName
+
+  func run() throws {
+    try reporting(daemon.output) {
+      guard case .peer(let peer) = try daemon.client.send(.resetPeer(name: name)) else {
+        throw unexpectedAnswer()
+      }
+      if daemon.output.json { return printJSON(peer) }
+      print("The session with \(peer.name) has ended, and a new one is being opened.")
+      print("next: shadowmesh ping \(peer.name)")
     }
   }
 }
