@@ -11,7 +11,8 @@ from faults import Hears
 from shadowmesh_peer import wire
 from shadowmesh_peer.initiator import Initiator
 from shadowmesh_peer.roaming import DATAGRAM, PATH_ANSWER, PATH_CHALLENGE
-from shadowmesh_peer.transport import CONTROL, IP, Session
+from shadowmesh_peer.transport import (
+    CHECK_SIZE, CONTROL, IP, PATH_CHECK, PATH_CHECK_ANSWER, PATH_PAYLOAD, Session)
 from shadowmesh_peer.udp import UDPPeer, drive, passes
 from swift_peer import SwiftPeer
 from test_self import carries, joined
@@ -112,7 +113,39 @@ def test_a_newer_packet_from_the_known_address_ends_the_challenge(peer):
     assert theirs.roaming.address == a.address and theirs.drops["path answer"] == 1
 
 
+def test_python_answers_a_path_check_at_full_size_where_it_came_from(peer):
+    a, b = peer(), peer()
+    mine, theirs = joined(a, b)
+    now = time.monotonic()
+    check = bytes((CONTROL, PATH_CHECK)) + bytes(range(8)) + bytes(CHECK_SIZE - 9)
+    assert theirs.receive(mine.seal(check, now), now, OTHER) is not None
+    (answer, address), = theirs.elsewhere
+    assert address == OTHER and len(answer) == PATH_PAYLOAD
+    received = mine.receive(answer, now)
+    assert received is not None and received.message[:9] == bytes((PATH_CHECK_ANSWER,)) + bytes(range(8))
+    assert theirs.roaming.challenge is None, "a check says nothing of where the peer has gone"
+    theirs.receive(mine.seal(check[:-1], now), now, OTHER)
+    assert theirs.drops["path check"] == 1
+
+
 # Python moves.
+
+
+def test_swift_answers_a_path_check_and_stays(peer, swift):
+    a, b = peer(), swift()
+    session = python_calls(a, b)
+    settle(a, b)
+    a.move()
+    heard = Hears(loses=False)
+    a.drops_incoming = heard
+    check = bytes((CONTROL, PATH_CHECK)) + os.urandom(8) + bytes(CHECK_SIZE - 9)
+    a.socket.sendto(session.seal(check, time.monotonic()), b.address)
+    assert b.drive(a, lambda: bool(heard.datagrams)), b.lines
+    assert [len(datagram) for datagram in heard.datagrams] == [PATH_PAYLOAD]
+    assert b.drive(a, lambda: bool(b.seen("checked"))), b.lines
+    assert not b.seen("moved")
+    a.socket.sendto(session.seal(check[:-1], time.monotonic()), b.address)
+    assert b.drive(a, lambda: bool(b.seen("dropped", "transport", "checkRefused"))), b.lines
 
 
 @either_calls

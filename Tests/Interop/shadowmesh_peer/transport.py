@@ -22,6 +22,9 @@ REQUEST_INTERVAL, REQUEST_TRIES, CONFIRMATIONS = 1.0, 60, 10
 PING, PONG, FIND_NODE, NODES, GET_RECORD, RECORD = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 REDEEM_INVITE, INVITE_ANSWER, ANNOUNCE = 0x07, 0x08, 0x09
 REKEY_REQUEST, REKEY_ANSWER, PATH_PROBE, PATH_PROBE_ACK = 0x20, 0x21, 0x30, 0x31
+PATH_CHECK, PATH_CHECK_ANSWER = 0x34, 0x35
+CHECK_SIZE = PATH_PAYLOAD - 32 - 1
+PATH_CHECKS = (bytes((PATH_CHECK,)), bytes((PATH_CHECK_ANSWER,)))
 
 
 def fresh_index() -> int:
@@ -191,7 +194,7 @@ class Session:
             self.outgoing.append(self.seal(b"", now))
         elif epoch is self.sending:
             self._confirmations = 0
-        if source is not None:
+        if source is not None and not (plaintext[:1] == bytes((CONTROL,)) and plaintext[1:2] in PATH_CHECKS):
             self.roaming.arrived(source, len(datagram), newest, now)
             self._challenge(now)
         return plaintext, epoch
@@ -248,6 +251,11 @@ class Session:
             if not self.roaming.answered(body, source):
                 raise keys.Refused("path answer")
             self.path_payload = PATH_PAYLOAD
+        elif kind == bytes((PATH_CHECK,)):
+            if len(body) + 1 != CHECK_SIZE or source is None:
+                raise keys.Refused("path check")
+            answer = bytes((PATH_CHECK_ANSWER,)) + body[:8] + bytes(CHECK_SIZE - 9)
+            self._send_elsewhere(answer, source)
         elif kind == bytes((REKEY_REQUEST,)) and len(body) == 8 + wire.OFFER:
             self._rekey_requested(message, now)
         elif kind == bytes((REKEY_ANSWER,)) and len(body) == 8 + wire.ANSWER:
