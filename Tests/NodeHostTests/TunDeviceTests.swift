@@ -74,14 +74,41 @@ struct TunDeviceTests {
     try #require(result).get()
   }
 
+  @Test(
+    "on a machine with IPv6 what has no address yet leaves by the device, not by the default route",
+    .enabled(if: mayMakeDevices, needsDevices))
+  func besideDefaultRoute() throws {
+    let result = inNetworkNamespace {
+      Result {
+        let uplink = try TunDevice(name: "uplink")
+        defer { uplink.close() }
+        let index = unsafe clinux_interface_index("uplink")
+        #expect(clinux_interface_up(index) == 0)
+        let own: [UInt8] = [0x20, 0x01, 0x0d, 0xb8] + Array(repeating: 0, count: 11) + [2]
+        #expect(unsafe clinux_interface_address(index, own) == 0)
+        #expect(unsafe clinux_interface_route(index, Array(repeating: 0, count: 16), 0, nil) == 0)
+
+        let address = try #require(OverlayAddress(.v6(0xfd73_6d01 << 96 | 1)))
+        let device = try TunDevice(name: "mesh%d")
+        defer { device.close() }
+        try device.configure(address: address)
+        for target in [UInt128(0xfd73_6d00), 0xfd73_6d7f, 0xfd73_6d80, 0xfd73_6dff] {
+          let source = try Self.sender(ofPacketFrom: nil, to: target << 96 | 9, outOf: device)
+          #expect(source == address.address.bytes)
+        }
+      }
+    }
+    try #require(result).get()
+  }
+
   /// Sends a datagram to another overlay address, and returns the source of the packet that the device has.
   private static func sender(
-    ofPacketFrom source: OverlayAddress?, outOf device: TunDevice
+    ofPacketFrom source: OverlayAddress?, to target: UInt128 = 0xfd73_6dff << 96 | 9, outOf device: TunDevice
   ) throws -> [UInt8] {
     let socket = try UDPSocket(port: 0, address: source?.address ?? .v6(0))
     defer { socket.close() }
     var sender = try DatagramSender()
-    try UDPSocketTests.put([1, 2, 3], to: Endpoint(.v6(0xfd73_6dff << 96 | 9), port: 7), in: &sender)
+    try UDPSocketTests.put([1, 2, 3], to: Endpoint(.v6(target), port: 7), in: &sender)
     sender.flush(to: socket)
     #expect(sender.counts.sent == 1)
     var packet = [UInt8](repeating: 0, count: 2_000)

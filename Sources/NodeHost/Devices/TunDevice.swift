@@ -11,6 +11,10 @@ public struct TunDevice: PacketDevice {
   public static let longestName = Int(CLINUX_NAME_SIZE) - 1
   /// fd73:6d00::/24, where every overlay address lies.
   private static let overlayPrefix: [UInt8] = [0xfd, 0x73, 0x6d] + Array(repeating: 0, count: 13)
+  private static let overlayHalves: [(prefix: [UInt8], text: String)] = [
+    (overlayPrefix, "fd73:6d00::/25"),
+    ([0xfd, 0x73, 0x6d, 0x80] + Array(repeating: 0, count: 12), "fd73:6d80::/25"),
+  ]
 
   public let name: String
   private let owner: Descriptor
@@ -42,7 +46,8 @@ public struct TunDevice: PacketDevice {
   ///
   /// The route is there twice: for what has no address yet, which takes that of the device, and for what
   /// comes from the device's own address. Without the second all traffic of two nodes on one machine would go
-  /// out of the device of the first.
+  /// out of the device of the first. The second is in halves: at a prefix that has routes by source Linux
+  /// sees no others, and on a machine with IPv6 what has no address yet would leave by the default route.
   public func configure(address: OverlayAddress, mtu: UInt32 = minimumMTU) throws(TunDeviceError) {
     let bytes = address.address.bytes
     // Only saves packets that the node would drop: an older kernel without this setting will do.
@@ -51,9 +56,11 @@ public struct TunDevice: PacketDevice {
     try check(clinux_interface_up(index), "take it up")
     try check(unsafe clinux_interface_address(index, bytes), "set its address \(address)")
     try check(unsafe clinux_interface_route(index, Self.overlayPrefix, 24, nil), "route fd73:6d00::/24 to it")
-    let result = unsafe clinux_interface_route(index, Self.overlayPrefix, 24, bytes)
-    // A kernel that knows no routes by source: one node a machine works there as well.
-    if result != -EINVAL { try check(result, "route fd73:6d00::/24 from \(address) to it") }
+    for (prefix, text) in Self.overlayHalves {
+      let result = unsafe clinux_interface_route(index, prefix, 25, bytes)
+      // A kernel that knows no routes by source: one node a machine works there as well.
+      if result != -EINVAL { try check(result, "route \(text) from \(address) to it") }
+    }
   }
 
   /// Changes the MTU, in bytes of IP packet.
