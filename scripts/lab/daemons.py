@@ -74,6 +74,11 @@ class Backbone:
         self.program = Program("backbone", command, f"{self.directory}/log")
         wait_until("the backbone is ready", lambda: self.get("/ready"), self.program)
 
+    def revive(self):
+        """Starts it again when it was killed."""
+        if self.program.process.poll() is not None:
+            self.start()
+
     def configuration(self):
         listen = [f"0.0.0.0:{self.port}"]
         if any(":" in address for address in self.addresses):
@@ -188,4 +193,5 @@ class Node:
 
     def peer(self, name):
         """What `shadowmesh peers` says of one of them; None when it is not there."""
-        return next((peer for peer in self.ask("peers")[0] if peer["name"] == name), None)
+        pages = self.ask("peers")
+        return next((peer for page in pages for peer in page if peer["name"] == name), None)

@@ -37,6 +37,11 @@ class Program:
         if code is not None:
             raise Failed(f"{self.name} ended by itself with exit code {code}", self)
 
+    def kill(self):
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self, patience=10):
         """SIGTERM, as a service manager would. Returns whether it stopped cleanly in time."""
         if self.process.poll() is None:

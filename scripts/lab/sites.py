@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from . import rules
 from .places import Place, cable
+from .programs import Failed
 
 HOME = "192.168.1"
 CARRIER = "100.64.0"
@@ -147,8 +148,46 @@ class Site:
             inside = [] if alone else ["--orig-src", self.inside_address(machine)]
             router.shell(f"conntrack {'-F' if alone else '-D ' + ' '.join(inside)} >/dev/null 2>&1 || true")
 
+    def forget_site(self, other):
+        """Makes the routers forget every connection with another site, and whom they let in for it."""
+        prefixes = {other.prefixes[0], self.prefixes[0]} if other is self else {other.prefixes[0]}
+        for router in self.routers:
+            script = [
+                f"conntrack -D --{end} {prefix} >/dev/null 2>&1 || true"
+                for prefix in sorted(prefixes)
+                for end in ("orig-dst", "orig-src", "reply-src")
+            ]
+            script += [
+                f"conntrack -D -f ipv6 --{end} {other.prefixes[1]} >/dev/null 2>&1 || true"
+                for end in ("orig-dst", "orig-src")
+                if self.kind.ipv6 and other.kind.ipv6
+            ]
+            if rules.LETS_IN_ADDRESS in (self.kind.nat, self.kind.carrier):
+                script.append("nft flush set ip lab seen")
+            router.shell("\n".join(script))
+
     def inside_address(self, machine):
         return f"{HOME}.{self.machines.index(machine) + 2}"
+
+    def switch_uplink(self, machine):
+        """The machine's first uplink goes away, and there is another: out of the house, from Wi-Fi to cell.
+
+        The new one is another site's: another address, another NAT. It is built before the first goes down.
+        """
+        if self.kind.machines > 1 or self.kind.ipv6:
+            raise Failed(f"{self.name} has no second uplink")
+        number = self.number + 100
+        router = Place(f"{self.name}-u")
+        self.internet.plug(router, "wan", f"{self.name}-u", [f"198.18.{number}.0/24"])
+        cable(router, "lan", machine, "eth1")
+        router.shell(
+            f"ip address add 192.168.2.1/24 dev lan; ip link set lan up; ip link set wan txqueuelen 10000 up; "
+            f"ip address add 198.18.{number}.2/32 dev wan; ip route add default dev wan"
+        )
+        router.rules(rules.nat(rules.LETS_IN_ENDPOINT))
+        self.routers.append(router)
+        machine.shell("ip link set eth1 up; ip address add 192.168.2.2/24 dev eth1")
+        machine.shell("ip link set eth0 down; ip route add default via 192.168.2.1 dev eth1")
 
     def renumber(self):
         """A new outside address of the same network, and nothing remembered: the NAT has started anew."""

@@ -1,0 +1,85 @@
+"""Chains of 1, 2 and 3 relays: what each adds to the round trip, and how much goes through."""
+
+from .echo import Transfer
+from .grid import DIRECT, Watch, forget, hops
+from .mesh import TRANSFER_PORT
+from .report import Figure, median
+
+DELAY = 1.0  # ms a link: what the relays add shall not drown
+ECHOES = 8.0  # seconds
+FILE = 32 << 20
+LONGEST = 3
+
+
+class Chains:
+    """Between two nodes that only relays connect, and the same over a direct path for comparison."""
+
+    def __init__(self, world, mesh, say):
+        self.world, self.mesh, self.say = world, mesh, say
+
+    def play(self, relayed, direct):
+        """`relayed` and `direct` are pairs of ends: (site, machine). Returns figures."""
+        for site in self.world.sites:
+            self.world.internet.set_link(site.link, delay=DELAY)
+        for server in (*self.world.relays, self.world.backbone):
+            self.world.internet.set_link(server.link, delay=DELAY)
+        link = self.link()
+        self.say(f"a link's own round trip: {link * 1000:.2f} ms")
+        base, rate, _ = self.measure(direct, None)
+        own = base - link
+        figures = [
+            Figure("round trip of a link", ms(link), "ms"),
+            Figure("direct: over the link's own", ms(own), "ms"),
+            Figure("direct: a file", mib(rate), "MiB/s"),
+        ]
+        for count in range(1, LONGEST + 1):
+            trip, through, found = self.measure(relayed, count)
+            added = None if trip is None or found != count else (trip - (count + 1) * link - own) / count
+            figures.append(Figure(f"{count} relays: works (relays in use)", found, "relays", at_least=count))
+            figures.append(Figure(f"{count} relays: added a hop over the links' own", ms(added), "ms", at_most=0.5))
+            figures.append(Figure(f"{count} relays: a file", mib(through), "MiB/s"))
+            share = round(100 * through / rate, 1) if through and rate else None
+            figures.append(Figure(f"{count} relays: of what goes through directly", share, "%"))
+        return figures
+
+    def link(self):
+        """The round trip of two links, by the system's own ping from relay to relay."""
+        first, second = self.world.relays[:2]
+        said = first.place.run("ping", "-n", "-c", "100", "-i", "0.01", "-W", "1", second.addresses4[0])
+        times = [float(line.split("time=")[1].split()[0]) for line in said.splitlines() if "time=" in line]
+        return median(times) / 1000
+
+    def measure(self, ends, relays):
+        """Median round trip and bytes a second of a file, and how many relays it went through."""
+        (_, machine), (_, other) = ends
+        one, two = self.mesh.nodes[machine.name], self.mesh.nodes[other.name]
+        self.mesh.introduce(one, two)
+        try:
+            if relays:
+                self.mesh.want_relays(one, two, relays)
+            forget(*ends)
+            watch = Watch(one, two.name, None if relays else DIRECT)
+            first = self.mesh.echo.run(machine, two.address, 10)
+            watch.stop(5)
+            if not first:
+                self.say(f"{relays or 'no'} relays: not connected: {one.peer(two.name)['path']['reason']}")
+                return None, None, 0
+            answers = self.mesh.echo.run(machine, two.address, ECHOES, until_first=False)
+            path = one.peer(two.name)["path"]
+            file = Transfer(machine, other, two.address, TRANSFER_PORT, FILE).start().wait()
+            rate = file.size / file.seconds if file.ok and file.seconds else None
+            trip = median([trip for _, trip in answers])
+            self.say(
+                f"{path['kind']}, {hops(path)} relays: {trip * 1000:.2f} ms, {mib(rate)} MiB/s {file.error or ''}"
+            )
+            return trip, rate, hops(path) or 0
+        finally:
+            self.mesh.separate(one, two)
+
+
+def ms(seconds):
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def mib(rate):
+    return None if rate is None else round(rate / (1 << 20), 1)

@@ -1,0 +1,74 @@
+"""A ladder of worse and worse links: at each rung the session has to stay, and new ones to come about."""
+
+import time
+
+from .echo import Transfer
+from .events import Pair
+from .grid import forget
+from .mesh import TRANSFER_PORT
+from .report import Figure
+
+TIME = 12.0  # seconds of echo a rung
+FILE = 256 << 10
+# What the first site's link is set to; delays are of that link alone, in ms, and met in both directions.
+CLEAN = {"loss": 0, "reorder": 0, "late": 0, "mtu": 65536, "delay": 20}
+LADDER = (
+    ("clean, 80 ms", {}),
+    ("1 % loss", {"loss": 0.01}),
+    ("2 % reordered", {"reorder": 0.02, "late": 15}),
+    ("5 % loss", {"loss": 0.05}),
+    ("10 % loss", {"loss": 0.10}),
+    ("15 % loss", {"loss": 0.15}),
+    ("20 % loss", {"loss": 0.20}),
+    ("25 % loss", {"loss": 0.25}),
+    ("200 ms", {"delay": 80}),
+    ("400 ms", {"delay": 180}),
+    ("800 ms", {"delay": 380}),
+    ("MTU 1280, black hole", {"mtu": 1280}),
+)
+
+
+class Ladder:
+    def __init__(self, world, mesh, say):
+        self.world, self.mesh, self.say = world, mesh, say
+
+    def play(self, ends):
+        """One session for the whole ladder; then at each rung a new one and a file."""
+        figures = []
+        link = ends[0][0].link
+        with Pair(self, ends) as pair:
+            if not pair.connected:
+                self.say(pair.reason)
+            for name, settings in LADDER:
+                self.world.internet.set_link(link, **{**CLEAN, **settings})
+                figures += self.rung(name, pair)
+            self.world.internet.set_link(link, **CLEAN)
+        return figures
+
+    def rung(self, name, pair):
+        machine, other = pair.machines
+        before = session(pair)
+        answers = self.mesh.echo.run(machine, pair.two.address, TIME, interval=0.1, until_first=False, size=64)
+        last = max((sent for sent, _ in answers), default=0.0)
+        # Packets sent in the last seconds may be lost by chance; none of the last four means that nothing comes.
+        kept = pair.connected and session(pair) == before and last > TIME - 4
+        file = Transfer(machine, other, pair.two.address, TRANSFER_PORT, FILE, patience=60).start().wait()
+        forget(*pair.ends)
+        self.mesh.reset(pair.one, pair.two)
+        first = self.mesh.echo.run(machine, pair.two.address, 20)
+        figures = [
+            Figure(f"{name}: session kept", float(kept), "", at_least=1),
+            Figure(f"{name}: echoes answered", round(100 * len(answers) / (TIME / 0.1), 1), "%"),
+            Figure(f"{name}: 256 KiB arrive whole", float(file.ok), "", at_least=1),
+            Figure(f"{name}: 256 KiB take", round(file.seconds, 2) if file.ok else None, "s"),
+            Figure(f"{name}: new session, first byte", round(sum(first[0]), 3) if first else None, "s", at_most=20),
+        ]
+        self.say(", ".join(f"{f.name.split(': ')[1]} {f.value}" for f in figures) + f" ({name}) {file.error or ''}")
+        time.sleep(0.5)
+        return figures
+
+
+def session(pair):
+    """What changes when the session is another one."""
+    peer = pair.one.peer(pair.two.name)
+    return peer["session"] if peer else None
