@@ -1,5 +1,6 @@
 import Kademlia
 import MeshCrypto
+import MeshPaths
 import MeshSession
 public import MeshWire
 
@@ -13,7 +14,8 @@ extension MeshNode {
         status(of: $0, now: now)
       },
       controlSessions: neighbours.entries.count { !$0.isPeer && $0.isConnected },
-      tableContacts: table.contacts.count, cachedRecords: records.count, counters: counters)
+      tableContacts: table.contacts.count, cachedRecords: records.count, nat: stun.detection.findings,
+      counters: counters)
   }
 
   private func status(of neighbour: Neighbour, now: Instant) -> PeerStatus {

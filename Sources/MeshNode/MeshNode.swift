@@ -39,6 +39,7 @@ public struct MeshNode {
   /// Packet Too Big.
   public internal(set) var overlayMTU = MeshNode.minimumMTU
   var addresses = OwnAddresses()
+  var stun: NodeSTUN
   var tooBigBudget = RequestBudget(perSecond: 100)
   var ownRecord: PeerRecord?
   var publication = Publication()
@@ -59,6 +60,7 @@ public struct MeshNode {
     self.wall = wall
     wallReading = (wall, now)
     own = publicKey
+    stun = NodeSTUN(servers: configuration.stunServers, now: now)
     ownPeerID = publicKey.keyHash.peerID
     random = SeededRandom(seed: randomSeed)
     responders = ResponderTable(

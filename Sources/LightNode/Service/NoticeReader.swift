@@ -1,6 +1,7 @@
 import Logging
 import MeshCrypto
 import MeshNode
+import MeshPaths
 import MeshWire
 import NodeHost
 import Synchronization
@@ -80,6 +81,8 @@ final class NoticeReader: Sendable {
       logger.info("path changed", metadata: metadata)
     case .addressObserved(let endpoint):
       logger.debug("a backbone sees this node", metadata: ["endpoint": "\(endpoint)"])
+    case .natDetected(let findings):
+      logger.info("what stands between this node and the internet", metadata: ["nat": "\(findings.meaning)"])
     case .peerLost(let peerID, let reason):
       logger.info("session ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
     case .handshakeFailed(let peerID, let reason):

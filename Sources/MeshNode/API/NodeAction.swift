@@ -1,4 +1,5 @@
 public import MeshCrypto
+public import MeshPaths
 public import MeshWire
 
 /// What the core wants done. The shell drains these after every input.
@@ -57,6 +58,10 @@ public enum DropReason: String, Sendable, Hashable, CaseIterable {
   case sourceNotOurs = "source_not_ours"
   case queueFull = "queue_full"
   case noSession = "no_session"
+  /// A STUN request that is not served here, or over its network's share, or none that RFC 8489 allows.
+  case stunRefused = "stun_refused"
+  /// A STUN answer that nobody waits for.
+  case stunUnexpected = "stun_unexpected"
   case controlMalformed = "control_malformed"
   case controlOverBudget = "control_over_budget"
   case introductionNotFromPeer = "introduction_not_from_peer"
@@ -130,6 +135,8 @@ public enum NodeEvent: Sendable {
   case pathChanged(PeerID, PathStatus, String)
   /// A backbone sees this node's packets come from there: the shell puts it into the record.
   case addressObserved(Endpoint)
+  /// A run of the NAT detection has ended; ``MeshNode/detectNAT(asking:now:)``.
+  case natDetected(NATFindings)
   case recordLearned(PeerRecord)
   /// ``MeshNode/overlayMTU`` is this now, in bytes.
   case overlayMTUChanged(Int)

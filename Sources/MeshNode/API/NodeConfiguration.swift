@@ -1,4 +1,5 @@
 public import MeshCrypto
+public import MeshWire
 
 /// What a node's owner decides, as far as the core needs it.
 public struct NodeConfiguration: Sendable, Hashable {
@@ -13,11 +14,16 @@ public struct NodeConfiguration: Sendable, Hashable {
   public var keepsPeersConnected: Bool
   /// Disjoint paths of a look-up (S/Kademlia's d): 4, or 8 where many nodes may collude.
   public var lookupPaths: Int
+  /// Servers that tell where this node's packets come from (RFC 5780); ``MeshNode/setSTUNServers(_:now:)``.
+  public var stunServers: [Endpoint]
+  /// Of the node's one UDP socket; 0: not known.
+  public var localPort: UInt16
 
   public init(
     region: Region, serviceType: ServiceType,
     suites: [AEADSuite] = [.aes256GCM, .chaCha20Poly1305], permitsLoopback: Bool = false,
-    keepsPeersConnected: Bool = true, lookupPaths: Int = 4
+    keepsPeersConnected: Bool = true, lookupPaths: Int = 4,
+    stunServers: [Endpoint] = [], localPort: UInt16 = 0
   ) {
     self.region = region
     self.serviceType = serviceType
@@ -25,6 +31,8 @@ public struct NodeConfiguration: Sendable, Hashable {
     self.permitsLoopback = permitsLoopback
     self.keepsPeersConnected = keepsPeersConnected
     self.lookupPaths = lookupPaths
+    self.stunServers = stunServers
+    self.localPort = localPort
   }
 }
 

@@ -1,3 +1,4 @@
+public import MeshPaths
 public import MeshWire
 
 /// Which path a session uses, and why.
@@ -61,6 +62,8 @@ public struct NodeStatus: Sendable {
   public var controlSessions: Int
   public var tableContacts: Int
   public var cachedRecords: Int
+  /// What the last detection found; `nil` before the first has ended.
+  public var nat: NATFindings?
   public var counters: NodeCounters
 }
 

@@ -68,6 +68,7 @@ extension MeshNode {
     guard kept != addresses.announced else { return }
     let isFirst = addresses.announced.isEmpty
     addresses.announced = kept
+    detectAgainSoon(now: now)
     guard !isFirst else { return }
     for peerID in neighbours.entries.filter(\.isConnected).map(\.peerID) {
       guard let slot = neighbours.slot(peerID) else { continue }

@@ -9,7 +9,12 @@ extension MeshNode {
   ) -> Received {
     guard datagram.count > 0 else { return drop(.empty) }
     switch datagram[0] {
+    // A transport packet has zeros behind its type, and a STUN answer has not (RFC 8489 §5: 0x0101, 0x0111).
+    case 1 where datagram.count > 1 && datagram[1] != 0 && STUNMessage.hasCookie(datagram.span):
+      return receiveSTUNAnswer(Array(copying: datagram), from: source, now: now)
     case 1: return receiveTransport(&datagram, from: source, now: now)
+    case 0 where STUNMessage.hasCookie(datagram.span):
+      return receiveSTUNRequest(Array(copying: datagram), from: source, now: now)
     case 2...7:
       receiveHandshake(Array(copying: datagram), from: source, now: now)
       return .consumed

@@ -24,6 +24,7 @@ extension MeshNode {
       for peerID in due { advance(peerID, to: now) }
     }
     advanceLookups(to: now)
+    advanceDetection(to: now)
     expirePings(now: now)
     requests.expire(now: now)
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
@@ -41,6 +42,7 @@ extension MeshNode {
     consider(lookupDeadline)
     consider(table.refreshDeadline)
     consider(publication.due)
+    consider(stun.nextDeadline)
     consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest

@@ -119,7 +119,7 @@ struct FamilyDetection: Sendable {
     let isLast = !probes.contains(where: \.isWaiting)
     // One whose other address is quiet can tell more; the others are waited for only if there is none such
     // yet.
-    let quiet = able.first { !earlier.hasTouched($0.other.address) }
+    let quiet = able.first { !earlier.mayHaveOpened(for: $0.other.address, at: $0.mapped) }
     guard let chosen = quiet ?? (isLast ? able.first : nil) else {
       if isLast { stage = .done }
       return
@@ -129,7 +129,7 @@ struct FamilyDetection: Sendable {
       hairpin = begin(
         to: chosen.mapped, schedule: .listening(roundTrip: chosen.roundTrip), now: now, into: &sends)
     }
-    guard !earlier.hasTouched(chosen.other.address) else {
+    guard !earlier.mayHaveOpened(for: chosen.other.address, at: chosen.mapped) else {
       stage = .filtering
       return
     }
@@ -184,7 +184,7 @@ struct FamilyDetection: Sendable {
       let roundTrip = probe.roundTrip, question.permits(other),
       other.address.isV4 == probe.destination.address.isV4, other.address != probe.destination.address,
       other.port != probe.destination.port,
-      !other.address.isPrivate || probe.destination.address.isPrivate
+      !other.address.isPrivateUse || probe.destination.address.isPrivateUse
     else { return nil }
     return TestServer(primary: probe.destination, other: other, mapped: mapped, roundTrip: roundTrip)
   }
@@ -198,7 +198,7 @@ struct FamilyDetection: Sendable {
     findings.answered = answers.count
     guard let reflexive = server?.mapped ?? answers.first.flatMap({ mapped($0) }) else { return findings }
     findings.reflexive = reflexive
-    findings.keepsPort = reflexive.port == question.localPort
+    if question.localPort != 0 { findings.keepsPort = reflexive.port == question.localPort }
     findings.mapping = mapping(reflexive, answers)
     findings.filtering = filtering
     if let hairpin, !hairpin.isWaiting { findings.hairpins = hairpin.response != nil }
@@ -224,8 +224,8 @@ struct FamilyDetection: Sendable {
 
   /// RFC 5780 §4.4. A server that refuses, or answers from the wrong place, tells nothing.
   private var filtering: NATFiltering {
-    guard let server else { return .unknown }
-    guard let fromOther, let fromOtherPort else { return earlier.filtering(at: server.mapped) }
+    guard server != nil else { return .unknown }
+    guard let fromOther, let fromOtherPort else { return earlier.last?.filtering ?? .unknown }
     switch (fromOther.state, fromOtherPort.state) {
     case (.answered, _): return .endpointIndependent
     case (.silent, .answered): return .addressDependent
@@ -249,11 +249,9 @@ struct EarlierRun: Sendable {
   var touched: [IPAddress] = []
   var last: FamilyFindings?
 
-  func hasTouched(_ address: IPAddress) -> Bool { touched.contains(address) }
-
-  /// The same outer endpoint is the same NAT: what was true then is true.
-  func filtering(at mapped: Endpoint) -> NATFiltering {
-    guard let last, last.reflexive == mapped else { return .unknown }
-    return last.filtering
+  /// The same outer endpoint is the same NAT and the same mapping: what was true then is true. At another
+  /// endpoint nothing has been opened.
+  func mayHaveOpened(for address: IPAddress, at mapped: Endpoint) -> Bool {
+    touched.contains(address) && last?.reflexive == mapped
   }
 }

@@ -36,7 +36,7 @@ public struct NATDetection: Sendable {
     public var servers: [Endpoint]
     /// Of this machine's interfaces. One that a server sees is one that nobody translates.
     public var localAddresses: [IPAddress]
-    /// Of the socket.
+    /// Of the socket; 0: not known.
     public var localPort: UInt16
     /// The router's outer address, where it told (PCP, NAT-PMP, UPnP).
     public var routerAddress: IPAddress?
