@@ -97,7 +97,9 @@ let edges: [Target] = [
       .product(name: "CryptoExtras", package: "swift-crypto"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "Hummingbird", package: "hummingbird"),
     ]),
@@ -141,8 +143,9 @@ let edges: [Target] = [
   tests(
     "LightNodeTests",
     [
-      "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto",
-      "StrictConfiguration", "Observability", log, .product(name: "NIOCore", package: "swift-nio"),
+      "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshPaths", "MeshWire",
+      "MeshCrypto", "StrictConfiguration", "Observability", log,
+      .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
   tests(

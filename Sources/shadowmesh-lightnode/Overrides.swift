@@ -12,6 +12,7 @@ struct Overrides: ParsableArguments {
   @Option(help: ArgumentHelp("service_type: private or public", valueName: "type")) var serviceType: String?
   @Option(help: ArgumentHelp("state_directory", valueName: "path")) var stateDirectory: String?
   @Option(help: ArgumentHelp("listen_port", valueName: "port")) var listenPort: String?
+  @Option(help: ArgumentHelp("port_mapping: auto or off", valueName: "mode")) var portMapping: String?
   @Option(
     name: .customLong("endpoint"),
     help: ArgumentHelp("endpoints; may be given several times", valueName: "address:port"))
@@ -34,6 +35,7 @@ struct Overrides: ParsableArguments {
       ("backbone_ca_file", backboneCAFile), ("backbone_invite_file", backboneInviteFile),
       ("allow_plain_http", allowPlainHTTP ? "true" : nil), ("region", region),
       ("service_type", serviceType), ("state_directory", stateDirectory), ("listen_port", listenPort),
+      ("port_mapping", portMapping),
       ("permit_loopback", permitLoopback ? "true" : nil), ("tun_name", tunName), ("mtu", mtu),
       ("control_socket", controlSocket), ("control_group", controlGroup),
       ("metrics_listen", metricsListen), ("log_level", logLevel), ("relay_offer_mbps", relayOfferMbps),

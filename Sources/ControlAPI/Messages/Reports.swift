@@ -15,6 +15,7 @@ public struct StatusReport: Hashable, Sendable, Codable {
   public var uptime: UInt64
   public var backbone: BackboneReport
   public var record: OwnRecordReport?
+  public var portMapping: PortMappingReport
   public var peers: Int
   public var sessions: Int
   /// Nodes in the Kademlia table (at most 100).
@@ -24,8 +25,8 @@ public struct StatusReport: Hashable, Sendable, Codable {
   public init(
     version: String, peerID: String, keyHash: String, address: String, region: String,
     serviceType: String, tunName: String, mtu: Int, listenPort: Int, uptime: UInt64,
-    backbone: BackboneReport, record: OwnRecordReport?, peers: Int, sessions: Int, tableSize: Int,
-    cachedRecords: Int
+    backbone: BackboneReport, record: OwnRecordReport?, portMapping: PortMappingReport, peers: Int,
+    sessions: Int, tableSize: Int, cachedRecords: Int
   ) {
     self.version = version
     self.peerID = peerID
@@ -39,10 +40,41 @@ public struct StatusReport: Hashable, Sendable, Codable {
     self.uptime = uptime
     self.backbone = backbone
     self.record = record
+    self.portMapping = portMapping
     self.peers = peers
     self.sessions = sessions
     self.tableSize = tableSize
     self.cachedRecords = cachedRecords
+  }
+}
+
+/// Whether the router leads a port of its own to this node.
+public struct PortMappingReport: Hashable, Sendable, Codable {
+  /// One sentence: what stands, or why nothing does.
+  public var summary: String
+  /// The port on the router's outer address.
+  public var endpoint: String?
+  /// `PCP`, `NAT-PMP` or `UPnP`.
+  public var by: String?
+  /// The router that was asked.
+  public var gateway: String?
+  /// What the router said to each: `yes`, `no`, `no answer`, `not asked`, `asked`, or a refusal with its
+  /// reason.
+  public var pcp: String
+  public var natPmp: String
+  public var upnp: String
+
+  public init(
+    summary: String, endpoint: String? = nil, by: String? = nil, gateway: String? = nil, pcp: String,
+    natPmp: String, upnp: String
+  ) {
+    self.summary = summary
+    self.endpoint = endpoint
+    self.by = by
+    self.gateway = gateway
+    self.pcp = pcp
+    self.natPmp = natPmp
+    self.upnp = upnp
   }
 }
 

@@ -42,7 +42,7 @@ extension LightNodeConfiguration {
     return [
       ("mode", mode.rawValue), ("peer_id_file", peerIDFile), ("backbone_url", backboneURL ?? ""),
       ("region", region.name), ("service_type", serviceType.rawValue), ("state_directory", stateDirectory),
-      ("listen_port", "\(listenPort)"),
+      ("listen_port", "\(listenPort)"), ("port_mapping", portMapping.rawValue),
       ("endpoints", endpoints.map(\.description).joined(separator: " ")),
       ("backbone_key", backboneKey?.description ?? ""), ("backbone_ca_file", backboneCAFile ?? ""),
       ("allow_plain_http", "\(allowPlainHTTP)"), ("tun_name", tunName), ("mtu", "\(mtu)"),

@@ -71,6 +71,11 @@ extension LightNodeConfiguration {
     serviceType = try file.choice("service_type", of: ServiceType.self) ?? serviceType
     stateDirectory = try file.path("state_directory") ?? stateDirectory
     listenPort = try file.integer("listen_port", in: 1...65_535) ?? listenPort
+    portMapping =
+      try file.value("port_mapping", expected: "one of: auto, off") {
+        // YAML takes a bare off for a truth value.
+        PortMappingMode(rawValue: $0 == "false" ? "off" : $0)
+      } ?? portMapping
     permitLoopback = try file.boolean("permit_loopback") ?? permitLoopback
     let permitsLoopback = permitLoopback
     endpoints =

@@ -16,6 +16,9 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public enum LogLevel: String, CaseIterable, Sendable {
     case trace, debug, info, notice, warning, error, critical
   }
+  /// Whether the router is asked for a port: `auto` where this machine is behind one, and no `endpoints` are
+  /// given.
+  public enum PortMappingMode: String, CaseIterable, Sendable { case auto, off }
   /// Where `/metrics` and `/health` are served.
   public enum MetricsListener: Hashable, Sendable {
     case off
@@ -62,6 +65,7 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var stateDirectory = "/var/lib/shadowmesh"
   /// UDP, all addresses of both families.
   public var listenPort = 8_443
+  public var portMapping = PortMappingMode.auto
   /// Endpoints to announce; empty: the dialable addresses of this machine's interfaces.
   public var endpoints: [Endpoint] = []
   /// Pins the backbone's identity.

@@ -20,6 +20,7 @@ struct ControlDesk: Sendable {
   let membership: Membership
   let session: BackboneSession
   let publisher: RecordPublisher
+  let mapping: PortMappingService
   let reader: NoticeReader
   let mtu: DeviceMTU
   let logger: Logger
@@ -59,6 +60,7 @@ struct ControlDesk: Sendable {
       mtu: mtu.current, listenPort: listenPort,
       uptime: UInt64((ContinuousClock.now - started).components.seconds),
       backbone: await session.report, record: await publisher.report(),
+      portMapping: PortMappingReport(mapping.findings),
       peers: await membership.entries.count,
       sessions: status.peers.count { $0.state == .connected || $0.state == .unconfirmed },
       tableSize: status.tableContacts, cachedRecords: status.cachedRecords)

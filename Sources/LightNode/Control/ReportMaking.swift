@@ -1,6 +1,7 @@
 import ControlAPI
 import MeshCrypto
 import MeshNode
+import MeshPaths
 import MeshWire
 
 extension PathReport {
@@ -24,6 +25,15 @@ extension PeerReport {
       lastHeard: status?.lastHeard.map { UInt64(max(0, $0.components.seconds)) },
       sentBytes: status?.bytesOut ?? 0, receivedBytes: status?.bytesIn ?? 0,
       handshakeMilliseconds: handshake?.milliseconds)
+  }
+}
+
+extension PortMappingReport {
+  init(_ findings: PortMappingFindings) {
+    self.init(
+      summary: findings.description, endpoint: findings.mapped?.endpoint.description,
+      by: findings.mapped?.by.description, gateway: findings.gateway?.description,
+      pcp: findings.pcp.description, natPmp: findings.natPMP.description, upnp: findings.upnp.description)
   }
 }
 

@@ -25,6 +25,7 @@ actor RecordPublisher {
   private var signed: (what: OwnRecord, record: PeerRecord, at: ContinuousClock.Instant)?
   private var lastSequence: UInt64?
   private var mustRenew = false
+  private var mapped: Endpoint?
 
   init(
     identity: IdentityKey, configuration: LiveConfiguration, listenPort: Int, folder: StateFolder,
@@ -49,6 +50,12 @@ actor RecordPublisher {
     alarm.ring()
   }
 
+  /// What a router maps to this node, in place of what it did before; `nil` for nothing.
+  func setMapped(_ endpoint: Endpoint?) {
+    mapped = endpoint
+    alarm.ring()
+  }
+
   func report() async -> OwnRecordReport? {
     guard let record = signed?.record else { return nil }
     return OwnRecordReport(
@@ -67,6 +74,7 @@ actor RecordPublisher {
 
   private func turn() async {
     let what = await wanted()
+    try? await loop.perform { node, now, _ in node.addressesChanged(what.endpoints, now: now) }
     if let signed, !mustRenew, signed.what == what, clock.now - signed.at < OwnRecord.renewal { return }
     do {
       let record = try await sign(what)
@@ -86,12 +94,14 @@ actor RecordPublisher {
     let configuration = configuration.current
     let endpoints =
       configuration.endpoints.isEmpty
-      ? InterfaceEndpoints.current(
-        port: listenPort, except: configuration.tunName, permitsLoopback: configuration.permitLoopback)
+      ? (mapped.map { [AnnouncedEndpoint(.mapped, $0)] } ?? [])
+        + InterfaceEndpoints.current(
+          port: listenPort, except: configuration.tunName, permitsLoopback: configuration.permitLoopback)
       : configuration.endpoints.map { AnnouncedEndpoint(.configured, $0) }
     return OwnRecord(
       region: configuration.region, serviceType: configuration.meshServiceType,
-      relayOffer: UInt32(clamping: configuration.relayOfferMbps), endpoints: endpoints,
+      relayOffer: UInt32(clamping: configuration.relayOfferMbps),
+      endpoints: Array(endpoints.prefix(RecordBody.endpointLimit)),
       admitted: await membership.admitted)
   }
 

@@ -84,6 +84,7 @@ public struct LightNodeDaemon: Sendable {
       .init(service: LoopService(parts: parts), successTerminationBehavior: .gracefullyShutdownGroup),
       .init(service: Piece("backbone session") { try await parts.session.run() }),
       .init(service: Piece("record publisher") { try await parts.publisher.run() }),
+      .init(service: parts.mapping),
       .init(service: Piece("state saver") { try await parts.saveNowAndThen() }),
       .init(service: Piece("reload at SIGHUP") { await self.reloadAtSignal(parts) }),
       .init(

@@ -17,6 +17,7 @@ struct Parts: Sendable {
   let membership: Membership
   let session: BackboneSession
   let publisher: RecordPublisher
+  let mapping: PortMappingService
   let reader: NoticeReader
   let controlServer: ControlServer
   let folder: StateFolder
@@ -38,11 +39,14 @@ struct Parts: Sendable {
     publisher = RecordPublisher(
       identity: identity, configuration: live, listenPort: listenPort, folder: folder,
       membership: membership, session: session, loop: loop, logger: logger)
+    mapping = PortMappingService(
+      configuration: live, port: UInt16(clamping: listenPort), logger: logger
+    ) { [publisher] in await publisher.setMapped($0) }
     reader = NoticeReader(loop: loop, membership: membership, session: session, mtu: mtu, logger: logger)
     let desk = ControlDesk(
       identity: identity.keyHash, configuration: live, listenPort: listenPort,
       started: ContinuousClock.now, loop: loop, membership: membership, session: session,
-      publisher: publisher, reader: reader, mtu: mtu, logger: logger)
+      publisher: publisher, mapping: mapping, reader: reader, mtu: mtu, logger: logger)
     controlServer = ControlServer(
       socket: ControlSocket(
         path: configuration.controlSocket, group: configuration.controlGroup, logger: logger),

@@ -73,8 +73,7 @@ public struct PortMapping: Sendable {
 
   /// - Parameters:
   ///   - port: the UDP port of this node, not 0.
-  ///   - nonce: secret, and the same after a restart of this node, so that the router knows its mapping
-  ///     again.
+  ///   - nonce: secret, and the same for as long as the router shall know its mapping again.
   public init(port: UInt16, nonce: MappingNonce) {
     self.port = port
     self.nonce = nonce

@@ -26,6 +26,7 @@ struct StatusCommand: ParsableCommand {
           ("endpoints", record.endpoints.isEmpty ? "none" : record.endpoints.joined(separator: " ")))
       }
       fields += [
+        ("router", status.portMapping.summary),
         ("peers", "\(status.peers) added, \(status.sessions) with a session"),
         ("knows", "\(status.tableSize) nodes of at most 100, \(status.cachedRecords) records"),
         ("running", "\(span(status.uptime)), version \(status.version)"),

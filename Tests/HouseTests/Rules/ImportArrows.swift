@@ -39,7 +39,7 @@ enum ImportArrows {
     "LightNode": http.union([
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
       "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration",
-      "Logging", "Metrics",
+      "Logging", "Metrics", "AsyncHTTPClient",
       "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras",
     ]),
     "Backbone": http.union([
