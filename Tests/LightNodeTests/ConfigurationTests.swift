@@ -86,6 +86,7 @@ struct ConfigurationTests {
       ("tun_name: this-name-is-too-long", "tun_name", "1 to 15"),
       ("metrics_listen: everywhere", "metrics_listen", "ADDRESS:PORT or off"),
       ("log_level: loud", "log_level", "debug"),
+      ("port_mapping: on", "port_mapping", "auto, off"),
       ("relay_offer_mbps: 5", "relay_offer_mbps", "service_type is private"),
     ])
   func badValue(line: String, key: String, expected: String) throws {
@@ -144,6 +145,8 @@ struct ConfigurationTests {
 
   @Test func metricsCanBeOff() throws {
     #expect(try load("metrics_listen: off").metricsListener == .off)
+    #expect(try load("port_mapping: off").portMapping == .off)
+    #expect(try load("port_mapping: auto").portMapping == .auto)
     #expect(
       try load("metrics_listen: 127.0.0.1:9999").metricsListener == .address(Endpoint("127.0.0.1:9999")!))
   }
