@@ -36,6 +36,9 @@ extension PortMappingFindings.Obstacle: CustomStringConvertible {
     case .notPublic(let address):
       "the router's own outer address, \(address), is not public: another NAT is before it "
         + "(a second router, or the provider's CGNAT)"
+    case .noOuterAddress:
+      "the router says that it has no public address: it is offline, or another NAT is before it "
+        + "(a second router, or the provider's CGNAT)"
     case .routerRestarted: "the router started anew and has not mapped the port again"
     case .expired: "the router's mapping ran out, and it doesn't answer"
     case .stopped: "the mapping was removed"

@@ -6,6 +6,7 @@ public struct GatewayRequest: Hashable, Sendable {
   /// How long an answer may take as a whole.
   public static let patience: Duration = .seconds(3)
 
+  /// What is sent.
   public enum Kind: Hashable, Sendable {
     case get
     /// `text/xml; charset="utf-8"`, with the header SOAPAction as it is here, quotes included.

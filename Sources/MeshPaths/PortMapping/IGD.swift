@@ -138,6 +138,8 @@ enum IGD {
 
 /// An action's failure: the errorCode of UPnP, else the HTTP status, 0 for what could not be read.
 struct UPnPFault: Error, Hashable {
+  /// Ours: the answer that should name the outer address names none.
+  static let noAddress = -1
   static let noSuchEntry = 714
   static let conflict = 718
   static let samePortsRequired = 724
@@ -147,6 +149,7 @@ struct UPnPFault: Error, Hashable {
 
   static func meaning(of code: Int) -> String {
     switch code {
+    case noAddress: "no outer address"
     case 0: "an answer that could not be read"
     case 401: "no such action"
     case 402: "bad arguments"

@@ -58,6 +58,7 @@ enum NATPMP {
 struct NATPMPResult: Hashable {
   static let success = NATPMPResult(code: 0)
   static let unsupportedVersion = NATPMPResult(code: 1)
+  static let networkFailure = NATPMPResult(code: 3)
 
   let code: Int
 

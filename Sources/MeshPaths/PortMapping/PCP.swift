@@ -109,9 +109,8 @@ enum PCP {
 struct PCPResult: Hashable {
   static let success = PCPResult(code: 0)
   static let unsupportedVersion = PCPResult(code: 1)
-  static let notAuthorized = PCPResult(code: 2)
   static let unsupportedOpcode = PCPResult(code: 4)
-  static let addressMismatch = PCPResult(code: 12)
+  static let networkFailure = PCPResult(code: 7)
 
   let code: Int
 

@@ -100,8 +100,16 @@ extension PortMapping {
     }
   }
 
-  /// The most telling reason: a refusal of the best protocol that refused.
+  /// The most telling reason: no outer address, else the refusal of the best protocol that refused.
   private mutating func setObstacle() {
+    let addressless: [PortMappingFindings.Support] = [
+      .refuses(MappingRefusal(by: .pcp, code: PCPResult.networkFailure.code)),
+      .refuses(MappingRefusal(by: .natPMP, code: NATPMPResult.networkFailure.code)),
+      .refuses(MappingRefusal(by: .upnp, code: UPnPFault.noAddress)),
+    ]
+    if MappingProtocol.allCases.contains(where: { addressless.contains(findings[$0]) }) {
+      return findings.obstacle = .noOuterAddress
+    }
     for by in MappingProtocol.allCases {
       if case .refuses(let refusal) = findings[by] {
         findings.obstacle = .refused(refusal)

@@ -39,7 +39,7 @@ public struct MappedPort: Sendable, Hashable {
 public struct MappingRefusal: Sendable, Hashable {
   public let by: MappingProtocol
   /// PCP: RFC 6887 §7.4. NAT-PMP: RFC 6886 §3.5. UPnP: the errorCode, or the HTTP status; 0: an answer that
-  /// could not be read.
+  /// could not be read, -1: one that names no outer address.
   public let code: Int
 
   public init(by: MappingProtocol, code: Int) {
@@ -81,6 +81,8 @@ public struct PortMappingFindings: Sendable, Hashable {
     /// The router's outer address is not one of the internet: another NAT is before it, a second router or
     /// the provider's (CGNAT).
     case notPublic(IPAddress)
+    /// The router says that it has no network, or no address that it could map ports of.
+    case noOuterAddress
     /// What the router had granted it no longer knows, and has not granted anew.
     case routerRestarted
     /// What the router had granted ran out, unanswered.

@@ -149,7 +149,7 @@ struct UPnPClient: Hashable {
     } catch {
       return [refusal(error.code)]
     }
-    guard let outer = answer.externalAddress else { return [refusal(0)] }
+    guard let outer = answer.externalAddress else { return [refusal(UPnPFault.noAddress)] }
     guard OuterAddress.isPublic(outer) else { return [.outer(outer)] }
     add(service, outer: outer, any: service.type == .ipConnection2, now: now, into: &actions)
     return []

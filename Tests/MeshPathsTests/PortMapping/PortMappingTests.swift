@@ -83,6 +83,11 @@ struct PortMappingTests {
     }
     #expect(none.mapping.findings.obstacle == .refused(MappingRefusal(by: .pcp, code: 8)))
     #expect(none.told.isEmpty)
+    let offline = held([.pcp, .natPMP]) {
+      $0.pcpResult = 8
+      $0.natPMPResult = 3
+    }
+    #expect(offline.mapping.findings.obstacle == .noOuterAddress)
   }
 
   @Test("Silence is told after three seconds; it is asked on for two minutes, and again after twenty")
