@@ -108,7 +108,8 @@ extension PortMapping {
       .refuses(MappingRefusal(by: .upnp, code: UPnPFault.noAddress)),
     ]
     if MappingProtocol.allCases.contains(where: { addressless.contains(findings[$0]) }) {
-      return findings.obstacle = .noOuterAddress
+      findings.obstacle = .noOuterAddress
+      return
     }
     for by in MappingProtocol.allCases {
       if case .refuses(let refusal) = findings[by] {
