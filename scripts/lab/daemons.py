@@ -9,7 +9,8 @@ from . import certificates
 from .programs import Failed, Program, output_of, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CONFIGURATION = os.environ.get("CONFIGURATION") or "release"
+# How the binaries were built: of those from elsewhere only whoever names them knows.
+CONFIGURATION = os.environ.get("CONFIGURATION") or ("unknown" if "SHADOWMESH_BIN" in os.environ else "release")
 BINARIES = os.environ.get("SHADOWMESH_BIN") or os.path.join(REPOSITORY, ".build", CONFIGURATION)
 PROGRAMS = ("shadowmesh", "shadowmesh-lightnode", "shadowmesh-backbone")
 REGION = "europe"
@@ -122,8 +123,9 @@ class Node:
         os.makedirs(self.directory)
         self.socket = f"{self.directory}/control.sock"
         self.config = f"{self.directory}/lightnode.yaml"
-        write(self.config, self.configuration(backbone, address, keys or {}))
+        self.backbone, self.backbone_address, self.keys = backbone, address, keys or {}
         self.program = None
+        write(self.config, self.configuration())
         self.identity = json.loads(
             output_of(
                 [binary("shadowmesh"), "init", "--json", "--config", self.config],
@@ -132,27 +134,35 @@ class Node:
         )
         self.address = self.identity["address"]
 
-    def configuration(self, backbone, address, keys):
+    def configuration(self):
         return yaml(
             {
                 "mode": "lightnode",
                 "peer_id_file": f"{self.directory}/peer_id.txt",
-                "backbone_url": backbone.url(address),
-                "backbone_key": backbone.key,
-                "backbone_ca_file": backbone.ca_file,
+                "backbone_url": self.backbone.url(self.backbone_address),
+                "backbone_key": self.backbone.key,
+                "backbone_ca_file": self.backbone.ca_file,
                 "region": REGION,
                 "service_type": "private",
                 "state_directory": f"{self.directory}/state",
                 "control_socket": self.socket,
                 "control_group": "root",
                 "metrics_listen": "127.0.0.1:9460",
-                **keys,
+                **self.keys,
             }
         )
 
     def start(self):
         command = self.host.command(binary("shadowmesh-lightnode"), "--config", self.config)
         self.program = Program(self.name, command, f"{self.directory}/log")
+
+    def configure(self, keys):
+        """Starts it anew with these keys besides the ones that it has."""
+        self.keys.update(keys)
+        write(self.config, self.configuration())
+        self.program.stop(5)
+        self.start()
+        self.wait_for_login()
 
     def type(self, *words, seconds=30):
         """What a person types on this node; returns the JSON values that the command printed."""

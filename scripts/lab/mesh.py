@@ -86,7 +86,9 @@ class Mesh:
     def want_relays(self, first, second, count):
         """From now on the two use that many relays where they can't do without."""
         for node, other in ((first, second), (second, first)):
-            node.configure({**self.keys, "relay": {"hops": count}})
+            self.programs.remove(node.program)
+            node.configure({"relay": {"hops": count}})
+            self.programs.append(node.program)
 
     def revive(self):
         """Starts again what was killed."""

@@ -60,6 +60,7 @@ class Ladder:
             Figure(f"{name}: session kept", float(kept), "", at_least=1),
             Figure(f"{name}: echoes answered", round(100 * len(answers) / (TIME / 0.1), 1), "%"),
             Figure(f"{name}: 256 KiB arrive whole", float(file.ok), "", at_least=1),
+            Figure(f"{name}: longest stall", round(file.longest_stall, 2), "s", 5 if "MTU" in name else None),
             Figure(f"{name}: 256 KiB take", round(file.seconds, 2) if file.ok else None, "s"),
             Figure(f"{name}: new session, first byte", round(sum(first[0]), 3) if first else None, "s", at_most=20),
         ]
