@@ -179,7 +179,7 @@ static uint64_t datagrams(const clinux_run *run) {
 }
 
 static void count_failure(
-  clinux_send_counts *counts, int error, uint64_t amount, const clinux_endpoint *to) {
+  clinux_send_counts *counts, int error, uint64_t amount, uint32_t size, const clinux_endpoint *to) {
   switch (error) {
     case EAGAIN:
     case ENOBUFS:
@@ -187,6 +187,7 @@ static void count_failure(
     case EMSGSIZE:
       counts->too_big += amount;
       counts->too_big_to = *to;
+      counts->too_big_size = size;
       break;
     case ENETUNREACH:
     case EHOSTUNREACH:
@@ -208,7 +209,7 @@ static void send_each(int descriptor, const clinux_run *run, clinux_send_counts 
                     (const struct sockaddr *)&address, sizeof address);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-      count_failure(counts, errno, 1, &run->to);
+      count_failure(counts, errno, 1, (uint32_t)size, &run->to);
     } else {
       counts->sent += 1;
       counts->sent_bytes += size;
@@ -272,7 +273,7 @@ void clinux_send(
       plain = plain || error == EIO || error == EOPNOTSUPP;
       send_each(descriptor, &runs[done], counts);
     } else {
-      count_failure(counts, error, datagrams(&runs[done]), &runs[done].to);
+      count_failure(counts, error, datagrams(&runs[done]), runs[done].segment, &runs[done].to);
     }
     done++;
   }

@@ -1,5 +1,7 @@
 import MeshCrypto
 import MeshNode
+import MeshRelay
+import MeshSession
 import MeshWire
 import Testing
 
@@ -34,7 +36,7 @@ struct PathSizeTests {
   @Test("one path that carries less brings it down to 1,280, and the peer's leaving up again")
   func falls() throws {
     var net = try net(peers: 2, narrow: [2])
-    net.run(.seconds(6))
+    net.run(.seconds(12))
     #expect(net.hosts[0].node.overlayMTU == 1_280)
     let left = net.peerID(2)
     let wasPeer = net.hosts[0].node.removePeer(left, now: net.now)
@@ -57,7 +59,7 @@ struct PathSizeTests {
       datagram.count > 1_232 && (from == slim || to == slim) ? [] : [datagram]
     }
     try net.addOneSided(stranger, 0)
-    net.run(.seconds(6))
+    net.run(.seconds(12))
     #expect(net.hosts[0].node.status(now: net.now).controlSessions == 1)
     #expect(net.hosts[0].node.overlayMTU == 1_419)
     #expect(changes(net) == [1_419])
@@ -66,7 +68,7 @@ struct PathSizeTests {
   @Test("a packet that was sized for the larger path arrives whole over the smaller one")
   func nothingIsLost() throws {
     var net = try net(peers: 2, narrow: [2])
-    net.run(.seconds(6))
+    net.run(.seconds(12))
     let packet = Packet.udp(
       from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(2)), size: 1_419 - 48)
     net.transmit(packet, from: 0)
@@ -74,16 +76,37 @@ struct PathSizeTests {
     #expect(net.hosts[2].delivered == [packet])
   }
 
-  @Test("when the host refuses a datagram as too large, its path goes back to 1,232, and no other")
+  @Test("what a relay circuit carries is one of the sizes that are asked for")
+  func circuits() { #expect(Layout.probedPayloads.contains(CellLayout.largestPayload)) }
+
+  @Test("over an underlay of 1,280 every packet of up to 2,386 arrives, from the first second on")
+  func smallestUnderlay() throws {
+    var net = try net(peers: 1, narrow: [1])
+    let sizes = [48, 49, 1_198, 1_199, 1_200, 1_279, 1_280, 1_281, 1_419, 1_420, 1_500, 2_385, 2_386]
+    for second in 0..<15 {
+      for size in sizes {
+        let packet = Packet.udp(
+          from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)), size: size - 48)
+        net.transmit(packet, from: 0)
+        net.run(.milliseconds(10))
+        #expect(net.hosts[1].delivered.last == packet, "\(size) after \(second) s")
+      }
+      net.run(.seconds(1))
+    }
+  }
+
+  @Test("when the host refuses a datagram as too large, its path gets smaller ones, and no other does")
   func refusedByTheHost() throws {
     var net = try net(peers: 2)
     net.run(.seconds(3))
     let endpoint = net.hosts[2].endpoint
-    net.hosts[0].node.pathRefused(to: endpoint, now: net.now)
+    net.hosts[0].node.pathRefused(size: 1_400, to: endpoint, now: net.now)
     net.settle(0)
     #expect(net.state(of: 2, at: 0)?.path?.payload == 1_232)
     #expect(net.state(of: 1, at: 0)?.path?.payload == 1_452)
-    #expect(net.hosts[0].node.overlayMTU == 1_280)
+    net.run(.seconds(1))
+    #expect(net.state(of: 2, at: 0)?.path?.payload == 1_372)
+    #expect(net.hosts[0].node.overlayMTU == 1_339)
     net.run(.seconds(63))
     #expect(net.hosts[0].node.overlayMTU == 1_419)
   }
@@ -91,7 +114,7 @@ struct PathSizeTests {
   @Test("a packet too large for two datagrams is answered with Packet Too Big, not lost without a word")
   func packetTooBig() throws {
     var net = try net(peers: 1, narrow: [1])
-    net.run(.seconds(6))
+    net.run(.seconds(12))
     let own = Packet.address(net.peerID(0))
     let peer = Packet.address(net.peerID(1))
     let packet = Packet.udp(from: own, to: peer, size: 2_400 - 48)
@@ -119,7 +142,7 @@ struct PathSizeTests {
   @Test("Packet Too Big answers are at most a hundred a second, and never an answer to an error")
   func packetTooBigIsBounded() throws {
     var net = try net(peers: 1, narrow: [1])
-    net.run(.seconds(6))
+    net.run(.seconds(12))
     let own = Packet.address(net.peerID(0))
     let peer = Packet.address(net.peerID(1))
     let error: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 2_352)

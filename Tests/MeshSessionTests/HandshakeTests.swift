@@ -66,7 +66,7 @@ import Testing
     #expect(Layout.fragmentCount(Layout.identityBodySize) == 4)
     #expect(Layout.fragmentCount(Layout.identityBodySizeWithKey) == 7)
     #expect(Layout.m1FragmentSize + Layout.m1RandomInFragment == Layout.m1RandomOffset)
-    #expect(Layout.probedPayload == 1_500 - 40 - 8 && Layout.basePayload == 1_280 - 40 - 8)
+    #expect(Layout.probedPayloads.last == 1_500 - 40 - 8 && Layout.basePayload == 1_280 - 40 - 8)
   }
 
   @Test func theInitiatorMaySendWithItsSecondFlight() throws {

@@ -11,8 +11,13 @@ import Testing
     return world
   }
 
-  private func breakPath(_ world: World) {
-    world.fate = { _, sent in sent.bytes.count > 1_232 ? [] : [World.latency] }
+  private func breakPath(_ world: World, over size: Int = 1_232) {
+    world.fate = { _, sent in sent.bytes.count > size ? [] : [World.latency] }
+  }
+
+  /// The sizes of the probes that Alice has sent since `mark`.
+  private func probes(_ world: World, since mark: Int = 0) -> [Int] {
+    world.sent[mark...].filter { $0.fromAlice && $0.kind == 1 && $0.bytes.count > 1_232 }.map(\.bytes.count)
   }
 
   @Test func aPathIsUndecidedUntilItsProbeIsAnsweredOrLostThrice() {
@@ -27,8 +32,108 @@ import Testing
     narrow.begin()
     narrow.run(for: .seconds(2))
     #expect(narrow.alice.session?.isPathDecided == false)
-    narrow.run(for: .seconds(3))
+    narrow.run(for: .seconds(9))
     #expect(narrow.alice.session?.isPathDecided == true && narrow.alice.session?.wholePacket == 1_199)
+  }
+
+  @Test func anOrdinaryPathIsFoundWithOneProbe() {
+    #expect(probes(large()) == [1_452])
+  }
+
+  @Test(arguments: [1_232, 1_312, 1_313, 1_340, 1_341, 1_372, 1_400, 1_412, 1_443, 1_444, 1_452, 8_952])
+  func theSearchEndsAtTheLargestSizeThatPasses(carried: Int) {
+    let world = World()
+    breakPath(world, over: carried)
+    world.begin()
+    world.run(for: .seconds(15))
+    let largest = Layout.probedPayloads.last { $0 <= carried } ?? 1_232
+    #expect(world.alice.session?.pathPayload == largest && world.bob.session?.pathPayload == largest)
+    #expect(world.alice.session?.isPathDecided == true)
+    // At most four sizes are asked for, those that fail three times each.
+    let asked = probes(world)
+    #expect(Set(asked).count <= 4 && asked.count <= 10, "\(asked)")
+    world.alice.send([UInt8](repeating: 0x60, count: largest - 33), now: world.now)
+    world.run(for: .seconds(1))
+    #expect(world.bob.packets.last?.count == largest - 33)
+  }
+
+  @Test func nothingIsLargerThanWhatWasProvedWhileTheSearchGoesOn() {
+    let world = World()
+    breakPath(world, over: 1_372)
+    world.begin()
+    world.run(for: .seconds(1)) { world.isEstablished }
+    for _ in 0..<100 {
+      let mark = world.sent.count
+      let payload = world.alice.session?.pathPayload ?? 0
+      world.alice.send([UInt8](repeating: 0x60, count: 1_419), now: world.now)
+      world.run(for: .zero)
+      let sent = world.sent[mark...].filter(\.fromAlice).map(\.bytes.count)
+      let data = sent.filter { !Layout.probedPayloads.contains($0) }
+      #expect(data.allSatisfy { $0 <= payload } && data.count == 2)
+      world.run(for: .milliseconds(100))
+    }
+    #expect(world.bob.packets.count == 100)
+    #expect(world.alice.session?.pathPayload == 1_372)
+  }
+
+  @Test func moreThanTheSearchFoundIsTriedAfterSixHundredSeconds() {
+    let world = World()
+    breakPath(world, over: 1_372)
+    world.begin()
+    world.run(for: .seconds(20))
+    #expect(world.alice.session?.pathPayload == 1_372)
+    world.fate = { _, _ in [World.latency] }
+    world.run(for: .seconds(570))
+    #expect(world.alice.session?.pathPayload == 1_372)
+    world.run(for: .seconds(40))
+    #expect(world.alice.session?.pathPayload == 1_452)
+  }
+
+  @Test func aPathThatIsLookedAtAgainKeepsWhatItHasMeanwhile() {
+    let world = World()
+    breakPath(world, over: 1_372)
+    world.begin()
+    world.run(for: .seconds(20))
+    let mark = world.sent.count
+    for _ in 0..<620 {
+      world.run(for: .seconds(1))
+      #expect(world.alice.session?.pathPayload == 1_372 && world.alice.session?.isPathDecided == true)
+    }
+    #expect(probes(world, since: mark) == [1_452, 1_452, 1_452, 1_412, 1_412, 1_412])
+  }
+
+  @Test func whatIsKnownBeforehandNotToPassIsNotTried() {
+    let world = large()
+    var actions: [SessionAction] = []
+    let mark = world.sent.count
+    world.alice.sessions[0].pathChanged(limit: 1_341, now: world.now, into: &actions)
+    #expect(world.alice.session?.pathPayload == 1_232 && world.alice.session?.isPathDecided == false)
+    world.run(for: .seconds(1_300))
+    #expect(world.alice.session?.pathPayload == 1_341)
+    #expect(Set(probes(world, since: mark)) == [1_341])
+    world.alice.sessions[0].pathChanged(limit: 1_000, now: world.now, into: &actions)
+    world.run(for: .seconds(1_300))
+    #expect(world.alice.session?.pathPayload == 1_232 && world.alice.session?.isPathDecided == true)
+    world.alice.sessions[0].pathChanged(now: world.now, into: &actions)
+    world.run(for: .seconds(1))
+    #expect(world.alice.session?.pathPayload == 1_452)
+  }
+
+  /// A confirmation that comes late costs nothing but two datagrams for each packet.
+  @Test func whileAConfirmationIsOverduePacketsGoInDatagramsThatEveryPathCarries() {
+    let world = large()
+    let packet = [UInt8](repeating: 0x60, count: 1_400)
+    world.alice.send(packet, now: world.now)
+    world.run(for: .milliseconds(4_500))
+    breakPath(world)
+    world.run(for: .milliseconds(1_600))
+    #expect(world.alice.session?.pathPayload == 1_232 && world.alice.session?.isPathDecided == false)
+    world.alice.send(packet, now: world.now)
+    world.run(for: .milliseconds(100))
+    #expect(world.bob.packets.count == 2)
+    world.fate = { _, _ in [World.latency] }
+    world.run(for: .seconds(1))
+    #expect(world.alice.session?.pathPayload == 1_452 && world.alice.session?.isPathDecided == true)
   }
 
   /// The peer's keepalives and small packets still come, so silence never says that the large ones are lost.
@@ -36,7 +141,7 @@ import Testing
     let world = large()
     breakPath(world)
     let packet = [UInt8](repeating: 0x60, count: 1_400)
-    for _ in 0..<19 {
+    for _ in 0..<7 {
       world.alice.send(packet, now: world.now)
       world.bob.send([0x60], now: world.now)
       world.run(for: .seconds(1))
@@ -49,7 +154,7 @@ import Testing
     #expect(world.bob.packets == [packet], "in two datagrams")
   }
 
-  @Test func aLargePathIsAskedAgainNoMoreThanEveryFifteenSeconds() {
+  @Test func aLargePathIsAskedAgainNoMoreThanEveryFiveSeconds() {
     let world = large()
     let before = world.sent.count { $0.fromAlice && $0.bytes.count == 1_452 }
     for _ in 0..<60 {
@@ -57,7 +162,7 @@ import Testing
       world.run(for: .seconds(1))
     }
     let probes = world.sent.count { $0.fromAlice && $0.bytes.count == 1_452 } - before
-    #expect((3...4).contains(probes), "\(probes) in a minute")
+    #expect((9...12).contains(probes), "\(probes) in a minute")
     #expect(world.alice.session?.pathPayload == 1_452)
   }
 
@@ -70,22 +175,25 @@ import Testing
     #expect(world.sent.count { $0.fromAlice && $0.bytes.count == 1_452 } == before + 1)
   }
 
-  @Test func whatTheHostRefusesAsTooLargeGoesInTwoAtOnceAndIsTriedAgainAfterAMinute() {
+  @Test func whatTheHostRefusesAsTooLargeIsNotSentAgainForAMinuteAndSmallerSizesAreAskedForAtOnce() {
     let world = large()
+    breakPath(world, over: 1_420)
     var actions: [SessionAction] = []
-    world.alice.sessions[0].pathRefused(now: world.now, into: &actions)
+    world.alice.sessions[0].pathRefused(size: 1_432, now: world.now, into: &actions)
     let sizes = actions.compactMap { if case .pathPayload(let size) = $0 { size } else { nil } }
     #expect(sizes == [1_232])
     let outcome = world.alice.send([UInt8](repeating: 0x60, count: 1_300), now: world.now)
     #expect(outcome == .two(first: 689, second: 689))
+    world.run(for: .milliseconds(200))
+    #expect(world.alice.session?.pathPayload == 1_412 && world.alice.session?.isPathDecided == true)
+    world.fate = { _, _ in [World.latency] }
     world.run(for: .seconds(58))
-    #expect(world.alice.session?.pathPayload == 1_232)
+    #expect(world.alice.session?.pathPayload == 1_412)
     world.run(for: .seconds(4))
     #expect(world.alice.session?.pathPayload == 1_452)
     actions = []
-    breakPath(world)
-    world.alice.sessions[0].pathRefused(now: world.now, into: &actions)
-    world.alice.sessions[0].pathRefused(now: world.now, into: &actions)
+    world.alice.sessions[0].pathRefused(size: 1_400, now: world.now, into: &actions)
+    world.alice.sessions[0].pathRefused(size: 1_400, now: world.now, into: &actions)
     #expect(actions.count == 1, "said once")
   }
 

@@ -143,15 +143,15 @@ import Testing
 
   @Test func aRefusalOfWhatWasNeverSentChangesNothing() {
     var session = session()
-    session.probe.pause(for: .seconds(60), now: now)
-    session.probe.isDecided = false
-    session.pathPayload = Layout.basePayload
+    session.probe.start(now: now)
     var actions: [SessionAction] = []
-    session.pathRefused(now: now, into: &actions)
-    #expect(actions.isEmpty && !session.isPathDecided)
-    session.probe.sent(now: now)
-    session.pathRefused(now: now, into: &actions)
-    #expect(session.isPathDecided)
+    session.pathRefused(size: 1_452, now: now, into: &actions)
+    #expect(session.probe.asked == 1_452)
+    session.fireProbe(now, &actions)
+    session.pathRefused(size: 1_453, now: now, into: &actions)
+    #expect(session.probe.asked == 1_452)
+    session.pathRefused(size: 1_452, now: now, into: &actions)
+    #expect(session.probe.asked == 1_372)
   }
 
   @Test func aSupersededSessionProbesNothing() {

@@ -107,11 +107,12 @@ import Testing
 
   @Test func anAnswerForAnotherSizeOrToNoProbeProvesNothing() {
     let world = World.connected()
-    world.bob.sessions[0].probe.pause(for: .seconds(60), now: world.now)
+    world.bob.sessions[0].probe.start(now: world.now)
     world.bob.sessions[0].pathPayload = Layout.basePayload
     let proving = [PathProbe.answer, UInt8(1_452 >> 8), UInt8(1_452 & 0xff)]
     #expect(give(proving, to: world) == .probeRefused, "none is out")
-    world.bob.sessions[0].probe.sent(now: world.now)
+    var actions: [SessionAction] = []
+    world.bob.sessions[0].fireProbe(world.now, &actions)
     #expect(give([PathProbe.answer, 0x20, 0], to: world) == .probeRefused)
     #expect(world.bob.session?.pathPayload == Layout.basePayload)
     #expect(give(proving, to: world) == nil)

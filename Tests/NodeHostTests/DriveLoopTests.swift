@@ -231,7 +231,7 @@ struct DriveLoopTests {
     #expect(reasons == (0..<DriveLoop<RecordingCore>.noticeLimit).map(String.init))
   }
 
-  @Test("a datagram that is larger than its path is told to the core, with the endpoint")
+  @Test("a datagram that is larger than its path is told to the core, with its size and endpoint")
   func pathRefused() async throws {
     let bench = try LoopBench()
     let peer = bench.peer.local
@@ -240,7 +240,7 @@ struct DriveLoopTests {
         core.actions.append(.send(Array(repeating: 0, count: 66_000), to: peer))
       }
       var calls: [RecordingCore.Call] = []
-      while !calls.contains(.pathRefused(peer)) {
+      while !calls.contains(.pathRefused(size: 66_000, peer)) {
         calls = try await bench.loop.perform { core, _, _ in core.calls }
       }
     }

@@ -10,7 +10,7 @@ struct RecordingCore: NodeCore {
     case received(count: Int, Endpoint)
     case sent(count: Int)
     case advanced
-    case pathRefused(Endpoint)
+    case pathRefused(size: Int, Endpoint)
     case completed(UInt64, failed: Bool)
   }
 
@@ -55,7 +55,9 @@ struct RecordingCore: NodeCore {
     }
   }
 
-  mutating func pathRefused(to endpoint: Endpoint, now: Instant) { calls.append(.pathRefused(endpoint)) }
+  mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant) {
+    calls.append(.pathRefused(size: size, endpoint))
+  }
 
   mutating func advance(to now: Instant, wall: WallTime) {
     calls.append(.advanced)

@@ -67,8 +67,9 @@ typedef struct {
   uint64_t too_big;
   uint64_t unreachable;
   uint64_t failed;
-  /// Where the last datagram that was too big was to go.
+  /// Where the last datagram that was too big was to go, and its bytes.
   clinux_endpoint too_big_to;
+  uint32_t too_big_size;
 } clinux_send_counts;
 
 typedef struct clinux_sender clinux_sender;

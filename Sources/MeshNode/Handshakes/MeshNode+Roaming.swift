@@ -17,6 +17,9 @@ extension MeshNode {
   mutating func moved(_ slot: Int, to endpoint: Endpoint, now: Instant) {
     neighbours.entries[slot].current?.endpoint = endpoint
     neighbours.entries[slot].current?.origin = .moved
+    if let limit = Self.pathLimit(to: endpoint) {
+      neighbours.entries[slot].current?.session.pathChanged(limit: limit, now: now, into: &sessionActions)
+    }
     neighbours.entries[slot].addCandidate(endpoint, .lastUsed)
     neighbours.entries[slot].paths.moved(to: endpoint, pathKind(of: endpoint), now: now)
     // A handshake begun because its old address had fallen silent would ask there in vain.

@@ -1,3 +1,4 @@
+import MeshRelay
 import MeshSession
 public import MeshWire
 
@@ -6,14 +7,20 @@ extension MeshNode {
   /// too large for its path travels in two datagrams.
   public static let minimumMTU = 1_280
 
-  /// The shell's socket was told that a datagram to this endpoint is larger than the path (EMSGSIZE): packets
-  /// to the neighbours there go in smaller datagrams from here on.
-  public mutating func pathRefused(to endpoint: Endpoint, now: Instant) {
+  /// The shell's socket was told that a datagram of `size` bytes to this endpoint is larger than the path
+  /// (EMSGSIZE): packets to the neighbours there go in smaller datagrams from here on.
+  public mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant) {
     for peerID in neighbours.entries.filter({ $0.current?.endpoint == endpoint }).map(\.peerID) {
       guard let slot = neighbours.slot(peerID), neighbours.entries[slot].current != nil else { continue }
-      neighbours.entries[slot].current!.session.pathRefused(now: now, into: &sessionActions)
+      neighbours.entries[slot].current!.session.pathRefused(
+        size: size, now: now, into: &sessionActions)
       performSessionActions(slot, current: true, now)
     }
+  }
+
+  /// The largest datagram that can pass on the way to an endpoint, when that is known without asking.
+  static func pathLimit(to endpoint: Endpoint) -> Int? {
+    if case .circuit = endpoint.carrier { CellLayout.largestPayload } else { nil }
   }
 
   /// Looks again at what every peer's path carries whole.

@@ -57,6 +57,9 @@ extension MeshNode {
     } else {
       neighbours.entries[slot].paths.established(on: live.endpoint, kind, now: now)
     }
+    if let limit = neighbours.entries[slot].current.flatMap({ Self.pathLimit(to: $0.endpoint) }) {
+      neighbours.entries[slot].current?.session.pathChanged(limit: limit, now: now, into: &sessionActions)
+    }
     for candidate in neighbours.entries[slot].candidates where candidate.origin != .hint {
       neighbours.entries[slot].paths.found(candidate.endpoint, pathKind(of: candidate.endpoint), now: now)
     }
@@ -87,7 +90,8 @@ extension MeshNode {
   private mutating func use(_ endpoint: Endpoint, _ change: PathChange, slot: Int, now: Instant) {
     neighbours.entries[slot].current?.endpoint = endpoint
     neighbours.entries[slot].current?.origin = change == .better ? .better : .fallback
-    neighbours.entries[slot].current!.session.pathChanged(now: now, into: &sessionActions)
+    neighbours.entries[slot].current!.session.pathChanged(
+      limit: Self.pathLimit(to: endpoint), now: now, into: &sessionActions)
     performSessionActions(slot, current: true, now)
     counters.pathChanges += 1
     let neighbour = neighbours.entries[slot]

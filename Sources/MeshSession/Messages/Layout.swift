@@ -17,8 +17,10 @@ public enum Layout {
   public static let version: UInt8 = 1
   /// The largest UDP payload before a larger one has been proved on the path: IPv6's 1,280 less 48.
   public static let basePayload = 1_232
-  /// The payload that a path probe tries: 1,500 less IPv6 and UDP headers.
-  public static let probedPayload = 1_452
+  /// The payloads that path probes try, in ascending order: one that carries an overlay packet of 1,280
+  /// whole; what a relay circuit carries; and links and tunnels of 1,420, 1,460, 1,492 (PPPoE) and 1,500 less
+  /// 48 for IPv6 and UDP headers.
+  public static let probedPayloads = [1_313, 1_341, 1_372, 1_412, 1_444, 1_452]
 
   static let tagSize = 16
   static let idSize = 8
@@ -120,7 +122,7 @@ enum Limits {
   static let probeTries = 3
   static let probePause = Duration.seconds(600)
   static let probePauseAfterLoss = Duration.seconds(60)
-  static let probeConfirmation = Duration.seconds(15)
+  static let probeConfirmation = Duration.seconds(5)
   static let challengeInterval = Duration.seconds(1)
   static let challengeTries = 3
 

@@ -53,10 +53,4 @@ extension Session {
     actions.append(.checkAnswered(id, arrival.source))
     return nil
   }
-
-  /// Packets go another way from here on: what that carries is not known yet.
-  public mutating func pathChanged(now: Instant, into actions: inout [SessionAction]) {
-    roaming.stop()
-    forgetPath(now, &actions)
-  }
 }

@@ -1,57 +1,182 @@
-import MeshCrypto
 public import MeshWire
 
-/// Finds out whether larger datagrams pass, and whether they still do (SMH1.md §9; RFC 8899 §5.1.1 has the
-/// reasons for the timers).
+/// Finds the largest datagram that a path carries, and whether it still does (SMH1.md §9; RFC 8899).
+///
+/// The largest size is asked first, because most paths carry it: those are found in one round trip. Otherwise
+/// the middle of what is left, until nothing is. A size counts only when a probe of that size was answered;
+/// three probes without an answer rule it out, and what is larger with it.
 struct PathProbe {
   static let request: UInt8 = 0x30
   static let answer: UInt8 = 0x31
 
-  /// When the next probe goes out; `nil` until the session is confirmed.
-  private(set) var next: Instant?
+  /// What a probe that is out asks.
+  private enum Question {
+    /// Whether a size passes that hasn't passed yet.
+    case search
+    /// Whether the one in use still does.
+    case confirmation
+  }
+
+  /// The largest size that a probe has proved.
+  private(set) var proven = Layout.basePayload
+  /// The size that is asked for now; `nil` while nothing is.
+  private(set) var asked: Int?
   private(set) var tries = 0
-  /// Whether the path has shown what it carries: a probe was answered, or three were not.
-  var isDecided = false
+  private var question = Question.search
+  /// Sizes from this position on are not asked for: they have failed, or whoever carries the datagrams said
+  /// so.
+  private var ceiling = 0
+  /// The largest size that this path has ever carried.
+  private var largestPassed = Layout.basePayload
+  /// Larger datagrams than this are never tried: a relay circuit carries no more.
+  private let limit: Int
+  /// The search that is under way began when another had ended.
+  private var isRaise = false
+  /// The next probe, or the end of the wait for the answer to the last one.
+  private var due: Instant?
+  /// When a search that is over begins anew, or an unused path is asked whether it is as it was.
+  private var raiseAt: Instant?
+  /// When it is asked whether large datagrams still pass, because some were sent.
+  private var confirmAt: Instant?
 
-  var isOutstanding: Bool { tries > 0 }
+  /// When ``fire(now:)`` is wanted; `nil` until ``start(now:)``.
+  var next: Instant? { asked == nil ? earlier(raiseAt, confirmAt) : due }
 
+  /// The size that datagrams may have now. While a confirmation is overdue that is what every path carries:
+  /// should the path have begun to lose large ones, nothing more is lost while that is found out.
+  var payload: Int { isInDoubt ? Layout.basePayload : proven }
+
+  private var isInDoubt: Bool { asked != nil && question == .confirmation && tries > 1 }
+
+  /// Whether what the path carries is known: the search for it is over, or only looks for more.
+  var isDecided: Bool {
+    guard asked != nil else { return raiseAt != nil }
+    return question == .confirmation ? !isInDoubt : isRaise
+  }
+
+  /// A path of which nothing is known, and nothing asked until ``start(now:)``.
+  ///
+  /// - Parameter limit: the largest datagram that can pass, in bytes, when that is known beforehand.
+  init(limit: Int? = nil) {
+    self.limit = limit ?? .max
+    ceiling = highest
+  }
+
+  /// The position after the last size that isn't over the limit.
+  private var highest: Int {
+    Layout.probedPayloads.firstIndex { $0 > limit } ?? Layout.probedPayloads.count
+  }
+
+  /// Forgets what is known of the path, but for its limit, and asks nothing until ``start(now:)``.
+  mutating func stop() { self = PathProbe(limit: limit) }
+
+  /// Forgets what is known of the path, but for its limit, and begins to search.
   mutating func start(now: Instant) {
-    next = now
-    tries = 0
+    stop()
+    search(now)
   }
 
-  mutating func stop() { next = nil }
+  /// Asks for the next size, or is done.
+  private mutating func search(_ now: Instant) {
+    question = .search
+    tries = 0
+    asked = candidate
+    guard asked == nil else {
+      due = now
+      return
+    }
+    isRaise = false
+    // Sooner where more has passed before: three probes can be lost by chance.
+    raiseAt = now + (largestPassed > proven ? Limits.probePauseAfterLoss : Limits.probePause)
+  }
 
-  mutating func sent(now: Instant) {
+  /// The size to ask for next: the largest, or the middle of what is left once that has failed.
+  private var candidate: Int? {
+    let open = Layout.probedPayloads[..<ceiling].drop { $0 <= proven }
+    guard let last = open.last else { return nil }
+    return ceiling == highest ? last : open[open.startIndex + (open.count - 1) / 2]
+  }
+
+  /// What to do at ``next``: send a probe of the size that is returned, or nothing for now.
+  mutating func fire(now: Instant) -> Int? {
+    if asked == nil { beginAgain(now) }
+    if let asked, tries >= Limits.probeTries { ruleOut(asked, now) }
+    guard let asked else { return nil }
     tries += 1
-    next = now + Limits.probeInterval
+    due = now + Limits.probeInterval
+    return asked
   }
 
-  mutating func pause(for duration: Duration, now: Instant) {
+  private mutating func beginAgain(_ now: Instant) {
+    if let confirmAt, confirmAt <= now { return confirm(now) }
+    guard let raiseAt, raiseAt <= now else { return }
+    ceiling = highest
+    guard candidate == nil else {
+      isRaise = true
+      return search(now)
+    }
+    self.raiseAt = now + Limits.probePause
+    if proven > Layout.basePayload { confirm(now) }
+  }
+
+  private mutating func confirm(_ now: Instant) {
+    confirmAt = nil
+    question = .confirmation
+    asked = proven
     tries = 0
-    next = now + duration
+    due = now
   }
 
-  /// A datagram went out that only a proven path carries: that it still does is asked 15 s later.
+  /// Nothing of `size`, or larger, passes.
+  private mutating func ruleOut(_ size: Int, _ now: Instant) {
+    ceiling = min(ceiling, Layout.probedPayloads.firstIndex { $0 >= size } ?? ceiling)
+    if proven >= size {
+      proven = Layout.basePayload
+      isRaise = false
+      confirmAt = nil
+    }
+    search(now)
+  }
+
+  /// An answer for `size` came. Returns whether it was asked for.
+  mutating func answered(_ size: Int, now: Instant) -> Bool {
+    guard tries > 0, size == asked else { return false }
+    guard question == .search else {
+      asked = nil
+      tries = 0
+      return true
+    }
+    proven = size
+    largestPassed = max(largestPassed, size)
+    search(now)
+    return true
+  }
+
+  /// The host or the network refused a datagram of `size` as larger than the path. Returns whether such a one
+  /// may have been sent.
+  mutating func refused(_ size: Int, now: Instant) -> Bool {
+    let isOut = tries > 0 && (asked.map { $0 >= size } ?? false)
+    guard isOut || proven > Layout.basePayload && proven >= size else { return false }
+    ruleOut(size, now)
+    return true
+  }
+
+  /// A datagram went out that only a proven path carries: whether it still does is asked a little later.
   mutating func sentLarge(now: Instant) {
-    guard tries == 0, let next, next > now + Limits.probeConfirmation else { return }
-    self.next = now + Limits.probeConfirmation
+    guard asked == nil, confirmAt == nil, proven > Layout.basePayload else { return }
+    confirmAt = now + Limits.probeConfirmation
   }
 }
 
 extension Session {
-  /// Sends a probe, or gives up after three: then the path carries no more than 1,232.
+  /// Sends the probe that is due, or draws the conclusion from those that weren't answered.
   mutating func fireProbe(_ now: Instant, _ actions: inout [SessionAction]) {
-    guard probe.tries < Limits.probeTries else {
-      shrinkPath(now, &actions)
-      return
-    }
-    let size = Layout.probedPayload
+    let size = probe.fire(now: now)
+    notePath(&actions)
+    guard let size, maySend(now) else { return }
     var text = [ContentKind.control.rawValue, PathProbe.request]
     text.append(bigEndian: UInt16(size))
     text += repeatElement(0, count: size - Layout.emptySize - text.count)
-    probe.sent(now: now)
-    guard !isSuperseded, epochs[sending].maySend(now: now) else { return }
     // A probe is no sign of life and asks for none: on a path that drops it, silence would be found where
     // none is.
     actions.append(.sendProbe(sealWhole(text)))
@@ -70,32 +195,36 @@ extension Session {
   mutating func receiveProbeAnswer(
     _ message: [UInt8], _ now: Instant, _ actions: inout [SessionAction]
   ) -> TransportDrop? {
-    guard message.count == 3, probe.isOutstanding,
-      Int(message[1]) << 8 | Int(message[2]) == Layout.probedPayload
-    else { return .probeRefused }
-    probe.pause(for: Limits.probePause, now: now)
-    setPathPayload(Layout.probedPayload, isDecided: true, &actions)
+    guard message.count == 3, probe.answered(Int(message[1]) << 8 | Int(message[2]), now: now) else {
+      return .probeRefused
+    }
+    notePath(&actions)
     return nil
   }
 
-  /// The host or the network refused a datagram as larger than the path: what was proved holds no more.
-  /// Packets go in two datagrams of 1,232 from here on. Nothing changes when that is so already.
-  public mutating func pathRefused(now: Instant, into actions: inout [SessionAction]) {
-    guard pathPayload > Layout.basePayload || probe.isOutstanding else { return }
-    shrinkPath(now, &actions)
+  /// The host or the network refused a datagram of `size` bytes as larger than the path: nothing as large is
+  /// sent from here on, and what is smaller is asked for at once. Nothing changes when nothing as large was
+  /// sent.
+  public mutating func pathRefused(size: Int, now: Instant, into actions: inout [SessionAction]) {
+    if probe.refused(size, now: now) { notePath(&actions) }
   }
 
-  /// Sooner again where something larger has passed before: three probes can be lost by chance.
-  private mutating func shrinkPath(_ now: Instant, _ actions: inout [SessionAction]) {
-    let hadPassed = pathPayload > Layout.basePayload
-    probe.pause(for: hadPassed ? Limits.probePauseAfterLoss : Limits.probePause, now: now)
-    setPathPayload(Layout.basePayload, isDecided: true, &actions)
+  /// The session's packets go another way from here on: back to what every path carries, until probes say
+  /// more.
+  ///
+  /// - Parameter limit: the largest datagram that can pass there, in bytes, when that is known beforehand.
+  public mutating func pathChanged(limit: Int? = nil, now: Instant, into actions: inout [SessionAction]) {
+    roaming.stop()
+    probe = PathProbe(limit: limit)
+    // Before that, the peer may not have the keys yet: the first packet that opens starts them.
+    if isConfirmed { probe.start(now: now) }
+    notePath(&actions)
   }
 
-  mutating func setPathPayload(_ size: Int, isDecided: Bool, _ actions: inout [SessionAction]) {
-    guard size != pathPayload || isDecided != probe.isDecided else { return }
-    pathPayload = size
-    probe.isDecided = isDecided
-    actions.append(.pathPayload(size))
+  mutating func notePath(_ actions: inout [SessionAction]) {
+    guard probe.payload != pathPayload || probe.isDecided != isPathDecided else { return }
+    pathPayload = probe.payload
+    isPathDecided = probe.isDecided
+    actions.append(.pathPayload(pathPayload))
   }
 }

@@ -151,7 +151,8 @@ extension Session {
         sealWhole([ContentKind.control.rawValue, Roaming.answer] + message[1...]), to: arrival.source))
     if arrival.isElsewhere { roaming.answered(arrival.source) }
     // Our way to the peer is another than before: what it carries is not known.
-    forgetPath(now, &actions)
+    probe.start(now: now)
+    notePath(&actions)
     return nil
   }
 
@@ -163,13 +164,7 @@ extension Session {
     else { return .challengeRefused }
     roaming.stop()
     actions.append(.moved(candidate.endpoint))
-    forgetPath(now, &actions)
+    pathChanged(now: now, into: &actions)
     return nil
-  }
-
-  /// Back to what every path carries, until a probe says more.
-  mutating func forgetPath(_ now: Instant, _ actions: inout [SessionAction]) {
-    probe.start(now: now)
-    setPathPayload(Layout.basePayload, isDecided: false, &actions)
   }
 }

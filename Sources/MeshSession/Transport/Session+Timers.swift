@@ -85,7 +85,7 @@ extension Session {
       unansweredSince = nil
       // Whoever is silent says nothing of the path: it is asked when the peer is heard again.
       probe.stop()
-      setPathPayload(Layout.basePayload, isDecided: false, &actions)
+      notePath(&actions)
       actions.append(.wantsHandshake(.silence))
     case .rekey: startRekey(now, &actions)
     case .repeatedRequest:

@@ -23,6 +23,8 @@ public struct Session {
   public internal(set) var isConfirmed: Bool
   /// The largest UDP payload that a sealed datagram may have.
   public internal(set) var pathPayload = Layout.basePayload
+  /// Whether ``pathPayload`` is what the path was found to carry, and not only what every path carries.
+  public internal(set) var isPathDecided = false
   /// What was dropped after arriving, by reason.
   public internal(set) var drops = Tally<TransportDrop>()
   /// What was not sealed, by reason.
@@ -90,9 +92,6 @@ public struct Session {
 
   /// The largest IP packet that travels in one datagram.
   public var wholePacket: Int { pathPayload - Layout.wholeOverhead }
-
-  /// Whether ``pathPayload`` is what the path was found to carry, and not only what every path carries.
-  public var isPathDecided: Bool { probe.isDecided }
 
   /// When the last packet opened, or the handshake ended.
   public var lastHeard: Instant { lastReceived }

@@ -43,9 +43,9 @@ private enum Source {
   private var reportDue = Instant(nanoseconds: 0)
   private var counts = LoopCounts()
   private var sentBefore = clinux_send_counts()
-  /// Where the socket said that a datagram is larger than the path, in the last flush. One a flush: others
-  /// show in the next.
-  private var refusedPath: Endpoint?
+  /// Where the socket said that a datagram of that many bytes is larger than the path, in the last flush. One
+  /// a flush: others show in the next.
+  private var refusedPath: (size: Int, to: Endpoint)?
   /// Jobs that the pool refused, answered at the next turn. Never more than the core's bound on actions.
   private var refusedTickets: [CryptoTicket] = []
   private var armed: Instant?
@@ -100,9 +100,9 @@ private enum Source {
 
   private mutating func finishTurn(mustAdvance: Bool) {
     now = HostClock.now
-    if let endpoint = refusedPath {
+    if let refused = refusedPath {
       refusedPath = nil
-      core.pathRefused(to: endpoint, now: now)
+      core.pathRefused(size: refused.size, to: refused.to, now: now)
       performActions()
     }
     if mustAdvance || core.nextDeadline.map({ $0 <= now }) == true {
@@ -306,7 +306,9 @@ private enum Source {
     count(.datagramTooBig, sent.too_big - sentBefore.too_big)
     count(.unreachable, sent.unreachable - sentBefore.unreachable)
     count(.sendFailed, sent.failed - sentBefore.failed)
-    if sent.too_big > sentBefore.too_big { refusedPath = sent.too_big_to.endpoint }
+    if sent.too_big > sentBefore.too_big {
+      refusedPath = (Int(sent.too_big_size), sent.too_big_to.endpoint)
+    }
     sentBefore = sent
   }
 }

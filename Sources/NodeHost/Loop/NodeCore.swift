@@ -10,7 +10,7 @@ protocol NodeCore: SendableMetatype {
   mutating func send(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
   ) -> Sent
-  mutating func pathRefused(to endpoint: Endpoint, now: Instant)
+  mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant)
   mutating func advance(to now: Instant, wall: WallTime)
   var nextDeadline: Instant? { get }
   var counters: NodeCounters { get }

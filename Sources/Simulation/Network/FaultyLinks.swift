@@ -11,7 +11,7 @@ extension LinkQuality {
       reordering: [0, 0.05, 0.3][chance.index(below: 3)],
       corruption: [0, 0, 0.02, 0.1][chance.index(below: 4)],
       bytesPerSecond: [nil, nil, 16_000, 125_000][chance.index(below: 4)],
-      largestPayload: [1_472, 1_472, 1_232, 1_400][chance.index(below: 4)])
+      largestPayload: [1_472, 1_472, 1_472, 1_232, 1_341, 1_400][chance.index(below: 6)])
   }
 
   /// For a person.
