@@ -78,8 +78,29 @@ struct HostileRouterTests {
   @Test("A second refusal of PCP's version is not taken for NAT-PMP's")
   func twice() {
     var router = asking()
-    for _ in 0..<2 { router.hear(octets("00 81 0001 00000010"), from: gateway) }
-    #expect(router.mapping.findings.pcp == .absent && router.mapping.findings.natPMP == .asking)
+    let refusal = octets("00 81 0001 00000010")
+    router.hear(refusal, from: gateway)
+    router.hear(octets("00 80 0000 000003e8 cb007107"), from: gateway)
+    router.hear(refusal, from: gateway)
+    #expect(router.mapping.findings.pcp == .absent && router.mapping.findings.natPMP == .answers)
+    router.hear(octets("00 81 0000 000003e8 20fb 1000 00000e10"), from: gateway)
+    #expect(router.held == Endpoint("203.0.113.7:4096"))
+  }
+
+  @Test("A late grant is not taken for the answer to a removal")
+  func lateGrant() {
+    let context = MappingContext(
+      gateway: RouterOnPaper.gateway, local: ip("192.168.1.2"), port: RouterOnPaper.port,
+      nonce: RouterOnPaper.nonce)
+    var client = PCPClient(context, lifetime: 7_200)
+    let now = Instant(nanoseconds: 1 << 40)
+    var actions: [PortMappingAction] = []
+    client.ask(suggesting: nil, now: now, into: &actions)
+    client.remove(now: now, into: &actions)
+    let granted = client.receive(PCPTests.answer[...], now: now)
+    #expect(granted == [.speaks] && client.deadline != nil)
+    let removed = client.receive(changed(changed(PCPTests.answer, 6, 0), 7, 0)[...], now: now)
+    #expect(removed == [.speaks, .removed] && client.deadline == nil)
   }
 
   @Test("A UPnP answer from another host, or one that leads there, makes us ask nobody")
