@@ -1,10 +1,11 @@
-"""A node behind a router that Debian's miniupnpd serves, and a stranger on the other side; `test_port_mapping.py` runs it.
+"""A node behind a router that Debian's miniupnpd serves, and a stranger outside; `test_port_mapping.py` runs it.
 
     router_lab.py CASE      one JSON object on standard output; exit code 77 where this machine can't do it
     router_lab.py knock ADDRESS PORT KEYHASH
 
-Everything happens in namespaces of its own (scripts/lab/sandbox.py). The outer network has addresses that miniupnpd
-takes for public: it refuses to map ports of documentation's and laboratories' ranges. None of it leaves the sandbox.
+Everything happens in namespaces of its own (scripts/lab/sandbox.py). The outer network has addresses that
+miniupnpd takes for public: it refuses to map ports of documentation's and laboratories' ranges. None of it leaves
+the sandbox.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from lab.programs import Failed, Program, wait_until  # noqa: E402
 LAN, WAN = "192.168.77", "11.77.0"
 NODE, STRANGER = f"{LAN}.2", f"{WAN}.9"
 PORT = 8443
-TOOLS = ("ip", "nft", "unshare", "nsenter", "miniupnpd")
+TOOLS = ("ip", "nft", "ss", "unshare", "nsenter", "miniupnpd")
 
 # The chains that miniupnpd fills (its nft_init.sh), and a firewall around them that lets nothing in unasked.
 RULES = """
@@ -99,8 +100,8 @@ class Router:
         write(f"{path}.conf", CONFIGURATION % self.values)
         command = ["miniupnpd", "-d", "-f", f"{path}.conf", "-P", f"{path}.pid"]
         self.program = Program("miniupnpd", self.place.command(*command), f"{path}.log")
-        wait_until("miniupnpd listens", lambda: ":5351 " in self.place.run("ss", "-Hlun") or not self.values["pmp"] == "yes",
-                   self.program)
+        port = ":5351 " if self.values["pmp"] == "yes" else ":1900 "
+        wait_until("miniupnpd listens", lambda: port in self.place.run("ss", "-Hlun"), self.program)
 
     def mappings(self):
         """Ports of the router that lead inside."""
@@ -197,10 +198,11 @@ def makes_and_removes(**router):
     renewed_after = router.get("lifetime")
     lab = Lab(**router)
     began = time.monotonic()
-    mapping = lab.wait_for("a port is mapped", lambda report: report if report.get("endpoint") else None)
+    mapping = lab.wait_for("a port is mapped", lambda report: report.get("endpoint") and report)
     took = time.monotonic() - began
     wait_until("it is announced", lambda: mapping["endpoint"] in lab.node.announces(), lab.node.program)
-    result = {"mapping": mapping, "seconds": took, "mappings": lab.router.mappings(), "reached": lab.is_reached()}
+    result = {"mapping": mapping, "seconds": took}
+    result |= {"mappings": lab.router.mappings(), "reached": lab.is_reached()}
     if renewed_after:
         time.sleep(1.5 * renewed_after)
         result |= {"later": lab.node.mapping(), "reached later": lab.is_reached()}
@@ -226,7 +228,7 @@ def restart():
 def double_nat():
     """A router whose own address is the provider's, as with CGNAT."""
     lab = Lab(outer="100.64.9.1")
-    report = lab.wait_for("it is told", lambda report: report if "being asked" not in report["summary"] else None)
+    report = lab.wait_for("it is told", lambda report: "being asked" not in report["summary"] and report)
     return {"mapping": report, "mappings": lab.router.mappings(), "announced": lab.node.announces()}
 
 

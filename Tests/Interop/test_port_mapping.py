@@ -1,4 +1,4 @@
-"""Port mapping against Debian's miniupnpd, in namespaces (router_lab.py): PCP, NAT-PMP and UPnP, from both sides."""
+"""PCP, NAT-PMP and UPnP against Debian's miniupnpd, in namespaces (router_lab.py), from both sides."""
 
 from __future__ import annotations
 

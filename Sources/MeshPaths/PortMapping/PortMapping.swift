@@ -59,6 +59,8 @@ public struct PortMapping: Sendable {
   var phase = Phase.idle
   /// When the questions under way began.
   var began = Instant(nanoseconds: 0)
+  /// When it was last looked whose turn it is.
+  var lastTurn = Instant(nanoseconds: 0)
   var awaitsSilence = false
   var clients: Clients?
 
@@ -116,32 +118,27 @@ public struct PortMapping: Sendable {
   public mutating func receive(
     _ bytes: ArraySlice<UInt8>, from source: Endpoint, now: Instant, into actions: inout [PortMappingAction]
   ) {
-    guard let route, source.address == route.gateway, var clients = self.clients else {
+    guard let route, source.address == route.gateway,
+      let (by, events) = events(in: bytes, from: source.port, now: now, into: &actions)
+    else {
       findings.dropped += 1
       return
     }
-    var taken = false
-    if source.port == PCP.serverPort {
-      // Version 2 is PCP; version 0 is NAT-PMP, unless it says that PCP is unknown there.
-      if let events = clients.pcp.receive(bytes, now: now) {
-        self.clients = clients
-        taken = true
-        take(events, by: .pcp, now: now, into: &actions)
-      } else if let events = clients.natPMP.receive(bytes, now: now, into: &actions)
-        ?? (Self.refusesNATPMP(bytes) ? clients.natPMP.giveUp() : nil)
-      {
-        self.clients = clients
-        taken = true
-        take(events, by: .natPMP, now: now, into: &actions)
-      }
-    } else if let events = clients.upnp.receive(bytes) {
-      self.clients = clients
-      taken = true
-      take(events, by: .upnp, now: now, into: &actions)
-    }
-    if !taken { findings.dropped += 1 }
+    take(events, by: by, now: now, into: &actions)
     settle()
     choose(now: now, into: &actions)
+  }
+
+  /// Hands a datagram of the gateway's to whom it is for; `nil` when nobody has asked for it.
+  private mutating func events(
+    in bytes: ArraySlice<UInt8>, from port: UInt16, now: Instant, into actions: inout [PortMappingAction]
+  ) -> (MappingProtocol, [ClientEvent])? {
+    guard port == PCP.serverPort else { return clients?.upnp.receive(bytes).map { (.upnp, $0) } }
+    // Version 2 is PCP; version 0 is NAT-PMP, unless it says that PCP is unknown there.
+    if let events = clients?.pcp.receive(bytes, now: now) { return (.pcp, events) }
+    if let events = clients?.natPMP.receive(bytes, now: now, into: &actions) { return (.natPMP, events) }
+    guard Self.refusesNATPMP(bytes) else { return nil }
+    return clients?.natPMP.giveUp().map { (.natPMP, $0) }
   }
 
   /// Takes what came of a ``GatewayRequest``.
@@ -170,6 +167,7 @@ public struct PortMapping: Sendable {
     // A request that nobody has answered may have been heard all the same.
     if clients.pcp.mayHoldMapping { clients.pcp.remove(now: now, into: &actions) }
     if clients.natPMP.isAskingForMapping { clients.natPMP.remove(now: now, into: &actions) }
+    if clients.upnp.isAdding { waits = clients.upnp.remove(now: now, into: &actions) || waits }
     self.clients = clients
     findings.obstacle = .stopped
     guard waits else { return finish(into: &actions) }
@@ -197,9 +195,6 @@ public struct PortMapping: Sendable {
     }
     return deadlines.min()
   }
-
-  /// The last moment at which ``advance(now:into:)`` has looked whose turn it is.
-  var lastTurn = Instant(nanoseconds: 0)
 
   private var turns: [Instant] { (1...4).map { began + Self.preference * $0 } }
 

@@ -55,7 +55,8 @@ struct UPnPClient: Hashable {
   /// It answered the search, and waits to be used.
   var isLocated: Bool { if case .located = phase { true } else { false } }
 
-  var isBusy: Bool { if case .waiting = phase { true } else { false } }
+  /// A mapping was asked for, and the answer has not come.
+  var isAdding: Bool { if case .waiting(.adding, _, _) = phase { true } else { false } }
 
   mutating func search(now: Instant, into actions: inout [PortMappingAction]) {
     phase = .searching(Retry(now: now, after: .seconds(1)))

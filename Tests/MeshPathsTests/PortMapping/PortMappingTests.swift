@@ -316,6 +316,13 @@ struct PortMappingTests {
     router.stop()
     #expect(router.told == [.finished])
     #expect(router.pcpSent.map { Array($0[4..<8]) } == [[0, 0, 0, 0]])
+
+    var slow = RouterOnPaper([.upnp])
+    slow.silentAction = "#AddPortMapping"
+    slow.begin()
+    slow.pass(.seconds(3))
+    slow.stop()
+    #expect(slow.posted("DeletePortMapping").count == 1 && slow.told == [.finished])
   }
 
   @Test("Without a gateway, or with a public address, nobody is asked")

@@ -23,6 +23,8 @@ struct RouterOnPaper {
   /// Codes that AddPortMapping fails with, one after the other.
   var faults: [Int] = []
   var httpFails = false
+  /// An action that is never answered.
+  var silentAction: String?
   /// Whether a datagram of the node's gets lost.
   var loses: ([UInt8]) -> Bool = { _ in false }
 
@@ -108,6 +110,9 @@ struct RouterOnPaper {
         hear(answer, from: Endpoint(Self.gateway, port: to.port))
       case .request(let request):
         requests.append(request)
+        if case .post(let header, _) = request.kind, let silent = silentAction, header.contains(silent) {
+          continue
+        }
         hear(httpFails ? .failed : answer(request), to: request.number)
       case .mapped, .lost, .finished: told.append(action)
       }
