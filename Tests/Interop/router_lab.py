@@ -1,11 +1,11 @@
-"""A node behind a router that Debian's miniupnpd serves, and a stranger outside; `test_port_mapping.py` runs it.
+"""A node behind a router that Debian's miniupnpd serves, and a stranger outside (test_port_mapping.py).
 
     router_lab.py CASE      one JSON object on standard output; exit code 77 where this machine can't do it
     router_lab.py knock ADDRESS PORT KEYHASH
 
 Everything happens in namespaces of its own (scripts/lab/sandbox.py). The outer network has addresses that
-miniupnpd takes for public: it refuses to map ports of documentation's and laboratories' ranges. None of it leaves
-the sandbox.
+miniupnpd takes for public: it refuses to map ports of documentation's and laboratories' ranges. None of it
+leaves the sandbox.
 """
 
 from __future__ import annotations
