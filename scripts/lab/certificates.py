@@ -24,7 +24,11 @@ def make(directory, *addresses):
     def write(name, common_name):
         path = f"{directory}/{name}.cnf"
         with open(path, "w", encoding="utf-8") as file:
-            file.write(REQUEST.format(name=common_name, alternative=", ".join(f"IP:{address}" for address in addresses)))
+            file.write(
+                REQUEST.format(
+                    name=common_name, alternative=", ".join(f"IP:{address}" for address in addresses)
+                )
+            )
         return path
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]

@@ -36,7 +36,9 @@ class Chains:
             trip, through, found = self.measure(relayed, count)
             added = None if trip is None or found != count else (trip - (count + 1) * link - own) / count
             figures.append(Figure(f"{count} relays: works (relays in use)", found, "relays", at_least=count))
-            figures.append(Figure(f"{count} relays: added a hop over the links' own", ms(added), "ms", at_most=0.5))
+            figures.append(
+                Figure(f"{count} relays: added a hop over the links' own", ms(added), "ms", at_most=0.5)
+            )
             figures.append(Figure(f"{count} relays: a file", mib(through), "MiB/s"))
             share = round(100 * through / rate, 1) if through and rate else None
             figures.append(Figure(f"{count} relays: of what goes through directly", share, "%"))

@@ -10,7 +10,9 @@ from .programs import Failed, Program, output_of, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # How the binaries were built: of those from elsewhere only whoever names them knows.
-CONFIGURATION = os.environ.get("CONFIGURATION") or ("unknown" if "SHADOWMESH_BIN" in os.environ else "release")
+CONFIGURATION = os.environ.get("CONFIGURATION") or (
+    "unknown" if "SHADOWMESH_BIN" in os.environ else "release"
+)
 BINARIES = os.environ.get("SHADOWMESH_BIN") or os.path.join(REPOSITORY, ".build", CONFIGURATION)
 PROGRAMS = ("shadowmesh", "shadowmesh-lightnode", "shadowmesh-backbone")
 REGION = "europe"

@@ -1,4 +1,4 @@
-"""ICMPv6 echo over the overlay, sent every 20 ms and timed to the millisecond; and files over TCP, with a checksum."""
+"""ICMPv6 echo over the overlay, sent every 20 ms; and files over TCP, with a checksum."""
 
 import hashlib
 import os

@@ -20,18 +20,15 @@ class Events:
         self.world, self.mesh, self.say = world, mesh, say
         self.figures = []
 
-    def play(self, direct, relayed, only_backbone=False):
+    def play(self, direct, relayed):
         """`direct` are two ends that reach each other, `relayed` two that only relays connect."""
-        self.backbone_traffic(direct)
-        if only_backbone:
-            return self.figures
         for ends in (direct, relayed):
             for site, _ in ends:
                 self.world.internet.set_link(site.link, rate=RATE)
         sender, receiver = direct
+        self.during("the receiver's NAT starts anew, with a new address", direct, receiver[0].renumber)
         self.during("the sender changes its uplink", direct, lambda: sender[0].switch_uplink(sender[1]))
         self.during("the receiver changes its uplink", direct, lambda: receiver[0].switch_uplink(receiver[1]))
-        self.during("the receiver's NAT starts anew, with a new address", direct, receiver[0].renumber)
         self.during("a relay in use is killed", relayed, self.kill_relay)
         self.during("the backbone is killed (direct)", direct, self.mesh.backbone.program.kill)
         self.during("the backbone is killed (relayed)", relayed, self.mesh.backbone.program.kill)
@@ -41,8 +38,11 @@ class Events:
         """Counts every byte on the backbone's link while a big file goes from one node to the other."""
         with Pair(self, ends) as pair:
             if not pair.connected:
-                self.figures.append(Figure("backbone: bytes during 256 MiB", None, "bytes", at_most=MOST_CONTROL))
-                return
+                self.figures.append(
+                    Figure("backbone: bytes during 256 MiB", None, "bytes", at_most=MOST_CONTROL)
+                )
+                self.say(pair.reason)
+                return self.figures
             before = self.world.internet.count(self.world.backbone.link)
             file = pair.transfer(BIG_FILE).wait()
             after = self.world.internet.count(self.world.backbone.link)
@@ -50,6 +50,7 @@ class Events:
         self.figures.append(Figure("256 MiB arrive whole", float(file.ok), "", at_least=1))
         self.figures.append(Figure("backbone: bytes during 256 MiB", moved, "bytes", at_most=MOST_CONTROL))
         self.say(f"256 MiB in {file.seconds:.1f} s, {moved} bytes at the backbone {file.error or ''}")
+        return self.figures
 
     def during(self, what, ends, event):
         """Lets it happen when a third of the file has arrived."""

@@ -75,7 +75,9 @@ class Mesh:
     def reset(self, first, second):
         """Both lose their session with the other, and what they know of how to get there."""
         if self.has_reset is None:
-            self.has_reset = "reset" in output_of([binary("shadowmesh"), "peer", "--help"], "shadowmesh --help")
+            self.has_reset = "reset" in output_of(
+                [binary("shadowmesh"), "peer", "--help"], "shadowmesh --help"
+            )
         if self.has_reset:
             second.ask("resetPeer", name=first.name)
             first.ask("resetPeer", name=second.name)

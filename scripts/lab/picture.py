@@ -70,7 +70,9 @@ def cell_svg(cell, x, y):
             path = "direct" if direct else f"{hops} relay{'s' if hops != 1 else ''}" if hops else "relayed"
             small = f"{path}, {len(good)} of {len(cell.tries)}"
         parts.append(f'<text class="cell" x="{middle}" y="{y + 19}" text-anchor="middle">{word}</text>')
-        parts.append(f'<text class="cell small" x="{middle}" y="{y + 34}" text-anchor="middle">{small}</text>')
+        parts.append(
+            f'<text class="cell small" x="{middle}" y="{y + 34}" text-anchor="middle">{small}</text>'
+        )
         parts.append(f"<title>{escape(told(cell))}</title>")
     return f"<g>{''.join(parts)}</g>"
 
@@ -103,7 +105,9 @@ def grid_svg(cells):
         parts.append(f'<text transform="translate({x - 4} {TOP - 10}) rotate(-35)">{escape(name)}</text>')
         parts.append(f'<text x="{LEFT - 10}" y="{y - 2}" text-anchor="end">{escape(name)}</text>')
         says = KINDS[name].says
-        parts.append(f'<text class="small" x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{escape(says[:44])}</text>')
+        parts.append(
+            f'<text class="small" x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{escape(says[:44])}</text>'
+        )
     for i, row in enumerate(names):
         for j, column in enumerate(names):
             parts.append(cell_svg(cells.get((row, column)), LEFT + CELL_WIDTH * j, TOP + CELL_HEIGHT * i))
@@ -123,18 +127,19 @@ def legend_svg():
 def rows(figures):
     for figure in figures:
         value = "" if figure.value is None else f"{figure.value:g}"
+        met = "" if figure.gate is None else "ok" if figure.ok else "NOT MET"
         shown = "" if figure.ok else ' class="bad"'
         yield (
             f"<tr{shown}><td>{escape(figure.name)}</td><td class=value>{value}</td><td>{escape(figure.unit)}</td>"
-            f"<td>{escape(figure.gate_text)}</td><td>{'' if figure.gate is None else 'ok' if figure.ok else 'NOT MET'}"
-            "</td></tr>"
+            f"<td>{escape(figure.gate_text)}</td><td>{met}</td></tr>"
         )
 
 
 def sources():
     for mix in shares.MIXES:
         text = ", ".join(f"{100 * part:g} % {name}" for name, part in mix.shares.items())
-        yield f'<li>{escape(mix.name)} ({escape(text)}): <a href="{mix.address}">{escape(mix.source)}</a>. {escape(mix.says)}.</li>'
+        source = f'<a href="{mix.address}">{escape(mix.source)}</a>'
+        yield f"<li>{escape(mix.name)} ({escape(text)}): {source}. {escape(mix.says)}.</li>"
     for says, source, address in shares.MEASURED:
         yield f'<li>To compare: {escape(says)}. <a href="{address}">{escape(source)}</a>.</li>'
 
@@ -142,11 +147,12 @@ def sources():
 def page(outcome, cells, figures):
     """The whole page as text."""
     verdict = "every gate is met" if outcome["ok"] else outcome.get("error") or "not every gate is met"
+    about = f"{outcome['time']}, {outcome['configuration']} build, {outcome['seconds']:.0f} s: {verdict}."
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>ShadowMesh: every NAT against every NAT</title>
 <style>{STYLE}</style></head><body>
 <h1>Every NAT against every NAT</h1>
-<p>{escape(outcome["time"])}, {escape(outcome["configuration"])} build, {outcome["seconds"]:.0f} s: {escape(verdict)}.</p>
+<p>{escape(about)}</p>
 <p class="weak">Rows send first, columns answer; 80 ms there and back between any two sites. The time is the median
 until the first answer through the overlay, counted from the first packet, with no session before. Rest the pointer on
 a cell for more.</p>

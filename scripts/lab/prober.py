@@ -55,7 +55,9 @@ class Servers:
                     continue
                 if token.startswith(b"where "):
                     try:
-                        ready.sendto(b" ".join((REPLY, token[6:], source[0].encode(), b"%d" % source[1])), source)
+                        ready.sendto(
+                            b" ".join((REPLY, token[6:], source[0].encode(), b"%d" % source[1])), source
+                        )
                     except OSError:
                         pass
 
@@ -76,7 +78,9 @@ def ask(client, endpoints, patience=PATIENCE, tries=2):
                 words = text.split()
                 if len(words) == 4 and words[0] == REPLY:
                     server = endpoints[int(words[1])]
-                    answers[server] = Answer(server, words[2].decode(), int(words[3]), time.monotonic() - begun)
+                    answers[server] = Answer(
+                        server, words[2].decode(), int(words[3]), time.monotonic() - begun
+                    )
         if len(answers) == len(endpoints):
             break
     return answers
@@ -165,7 +169,9 @@ def trip(client, endpoint):
 
 def own_addresses(machine):
     words = machine.run("ip", "-o", "address").split()
-    return {after.split("/")[0] for word, after in zip(words, words[1:], strict=False) if word.startswith("inet")}
+    return {
+        after.split("/")[0] for word, after in zip(words, words[1:], strict=False) if word.startswith("inet")
+    }
 
 
 def look_at_input(site, machine, servers):
@@ -229,7 +235,11 @@ def differences(kind, seen):
     for key, value in expected(kind).items():
         other = seen.get(key)
         if isinstance(value, dict):
-            found += [f"{key} {k}: {(other or {}).get(k)}, not {v}" for k, v in value.items() if (other or {}).get(k) != v]
+            found += [
+                f"{key} {k}: {(other or {}).get(k)}, not {v}"
+                for k, v in value.items()
+                if (other or {}).get(k) != v
+            ]
         elif other != value:
             found.append(f"{key}: {other}, not {value}")
     return found

@@ -86,7 +86,9 @@ def output_of(command, what, seconds=30, program=None):
 def run_with_input(command, text, what, seconds=30):
     """The same for a command that reads its orders from standard input."""
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Failed(f"{what}: no end after {seconds} s") from None
     if done.returncode != 0:

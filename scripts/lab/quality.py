@@ -11,6 +11,7 @@ from .report import Figure
 TIME = 12.0  # seconds of echo a rung
 FILE = 256 << 10
 # What the first site's link is set to; delays are of that link alone, in ms, and met in both directions.
+# `device_mtu` is of its router's outer device, which answers with ICMP; `mtu` is the link's, which drops in silence.
 CLEAN = {"loss": 0, "reorder": 0, "late": 0, "mtu": 65536, "delay": 20}
 LADDER = (
     ("clean, 80 ms", {}),
@@ -24,6 +25,7 @@ LADDER = (
     ("200 ms", {"delay": 80}),
     ("400 ms", {"delay": 180}),
     ("800 ms", {"delay": 380}),
+    ("MTU 1280, the router says so", {"device_mtu": 1280}),
     ("MTU 1280, black hole", {"mtu": 1280}),
 )
 
@@ -40,7 +42,11 @@ class Ladder:
             if not pair.connected:
                 self.say(pair.reason)
             for name, settings in LADDER:
-                self.world.internet.set_link(link, **{**CLEAN, **settings})
+                site = ends[0][0]
+                device = settings.get("device_mtu", 1500)
+                site.outside.shell(f"ip link set wan mtu {device}")
+                on_link = {key: value for key, value in settings.items() if key != "device_mtu"}
+                self.world.internet.set_link(link, **{**CLEAN, **on_link})
                 figures += self.rung(name, pair)
             self.world.internet.set_link(link, **CLEAN)
         return figures
@@ -48,7 +54,9 @@ class Ladder:
     def rung(self, name, pair):
         machine, other = pair.machines
         before = session(pair)
-        answers = self.mesh.echo.run(machine, pair.two.address, TIME, interval=0.1, until_first=False, size=64)
+        answers = self.mesh.echo.run(
+            machine, pair.two.address, TIME, interval=0.1, until_first=False, size=64
+        )
         last = max((sent for sent, _ in answers), default=0.0)
         # Packets sent in the last seconds may be lost by chance; none of the last four means that nothing comes.
         kept = pair.connected and session(pair) == before and last > TIME - 4
@@ -62,9 +70,16 @@ class Ladder:
             Figure(f"{name}: 256 KiB arrive whole", float(file.ok), "", at_least=1),
             Figure(f"{name}: longest stall", round(file.longest_stall, 2), "s", 5 if "MTU" in name else None),
             Figure(f"{name}: 256 KiB take", round(file.seconds, 2) if file.ok else None, "s"),
-            Figure(f"{name}: new session, first byte", round(sum(first[0]), 3) if first else None, "s", at_most=20),
+            Figure(
+                f"{name}: new session, first byte",
+                round(sum(first[0]), 3) if first else None,
+                "s",
+                at_most=20,
+            ),
         ]
-        self.say(", ".join(f"{f.name.split(': ')[1]} {f.value}" for f in figures) + f" ({name}) {file.error or ''}")
+        self.say(
+            ", ".join(f"{f.name.split(': ')[1]} {f.value}" for f in figures) + f" ({name}) {file.error or ''}"
+        )
         time.sleep(0.5)
         return figures
 

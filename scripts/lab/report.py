@@ -54,7 +54,9 @@ def grid_figures(cells):
     tries = [each for cell in cells.values() for each in cell.tries]
     unplayed = [cell for cell in cells.values() if not cell.tries]
     connected = [each for each in tries if each.first_byte is not None]
-    whole = [cell for cell in cells.values() if cell.tries and all(t.first_byte is not None for t in cell.tries)]
+    whole = [
+        cell for cell in cells.values() if cell.tries and all(t.first_byte is not None for t in cell.tries)
+    ]
     punched = [each for cell in cells.values() if cell.has_to_be_direct for each in cell.tries]
     direct = [each for each in punched if each.direct]
     first = [each.first_byte for each in punched if each.first_byte is not None]
@@ -64,7 +66,9 @@ def grid_figures(cells):
         Figure("cells connected, by any path", share(len(whole), len(cells)), "%", at_least=100),
         Figure("tries connected", share(len(connected), len(tries)), "%"),
         Figure("tries direct where sockets can meet", share(len(direct), len(punched)), "%", at_least=100),
-        Figure("first byte there, the slowest", milliseconds(max(first, default=None)), "ms", FIRST_BYTE * 1000),
+        Figure(
+            "first byte there, the slowest", milliseconds(max(first, default=None)), "ms", FIRST_BYTE * 1000
+        ),
         Figure(
             "first byte there, within 1 s",
             share(sum(t <= FIRST_BYTE for t in first), len(punched)),
@@ -101,7 +105,9 @@ def possible(cells, first, second):
 
 
 def direct_share(cells, first, second):
-    tries = [each for pair in {(first, second), (second, first)} if pair in cells for each in cells[pair].tries]
+    tries = [
+        each for pair in {(first, second), (second, first)} if pair in cells for each in cells[pair].tries
+    ]
     return sum(each.direct for each in tries) / len(tries) if tries else 0.0
 
 
@@ -156,7 +162,9 @@ def cell_word(cell):
 def grid_table(cells):
     """Rows begin, columns answer. D: direct, R2: through two relays; the median of the first byte in ms."""
     names = list(dict.fromkeys(cell.first for cell in cells.values()))
-    columns = sorted({cell.second for cell in cells.values()}, key=lambda name: names.index(name) if name in names else 99)
+    columns = sorted(
+        {cell.second for cell in cells.values()}, key=lambda name: names.index(name) if name in names else 99
+    )
     lines = ["".join([" " * 12, *(f"{name[:WIDTH]:>{WIDTH + 1}}" for name in columns)])]
     for row in names:
         words = (cell_word(cells.get((row, column))) for column in columns)

@@ -30,7 +30,9 @@ def nat(kind, hairpin=None, accepts_input=False, udp=True, tcp_ports=None):
         forward.append(f"{udp_out} update @inside {{ udp sport : ip saddr }}")
         known = ""
         if kind == LETS_IN_ADDRESS:
-            declared.append("set seen { type inet_service . ipv4_addr; flags dynamic,timeout; timeout 120s; }")
+            declared.append(
+                "set seen { type inet_service . ipv4_addr; flags dynamic,timeout; timeout 120s; }"
+            )
             forward.append(f"{udp_out} update @seen {{ udp sport . ip daddr }}")
             known = "udp dport . ip saddr @seen "
         before.append(f'iifname "wan" meta l4proto udp {known}dnat ip to udp dport map @inside')
@@ -40,7 +42,9 @@ def nat(kind, hairpin=None, accepts_input=False, udp=True, tcp_ports=None):
     if not udp:
         forward.append("meta l4proto udp drop")
     if tcp_ports:
-        forward.append(f'iifname "lan" meta l4proto tcp tcp dport != {{ {", ".join(map(str, tcp_ports))} }} drop')
+        forward.append(
+            f'iifname "lan" meta l4proto tcp tcp dport != {{ {", ".join(map(str, tcp_ports))} }} drop'
+        )
     after.append('oifname "wan" masquerade' + (" fully-random" if kind == MAPS_EACH_ANEW else ""))
     return f"""
 table ip lab {{

@@ -1,7 +1,8 @@
 """How common each kind of NAT is, by who has published it, and what that means for pairs drawn by chance.
 
-Two machines drawn from a mix are connected directly as often as their cells of the grid are. Physics bounds that:
-behind two NATs of which one is symmetric and the other admits only whom it has sent to, nobody can know where to send.
+Two machines drawn from a mix are connected directly as often as their cells of the grid are. Physics bounds
+that: behind two NATs of which one is symmetric and the other admits only whom it has sent to, nobody can know where
+to send.
 """
 
 from dataclasses import dataclass
@@ -58,5 +59,5 @@ def weighted(mix, share_of):
 
 
 def most_symmetric(goal):
-    """The largest share of symmetric NATs with which that share of pairs can be direct, all others port-restricted."""
+    """The largest share of symmetric NATs, all others port-restricted, with which so many pairs can be direct."""
     return 1 - goal**0.5

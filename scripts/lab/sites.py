@@ -61,7 +61,9 @@ KINDS = {
         Kind("ipv6-only", "IPv6 only, behind a firewall", ipv4=False, ipv6=True),
         Kind("dual", "IPv6 behind a firewall, IPv4 port-restricted", "port", ipv6=True),
         Kind("lan", "two machines behind one port-restricted NAT", "port", machines=2),
-        Kind("hairpin", "two machines behind one full cone that hairpins", "fullcone", hairpin=True, machines=2),
+        Kind(
+            "hairpin", "two machines behind one full cone that hairpins", "fullcone", hairpin=True, machines=2
+        ),
     )
 }
 
@@ -208,7 +210,9 @@ class Server:
         self.place = Place(name)
         self.addresses4 = [f"198.18.{number}.10" for number in numbers]
         self.addresses6 = [f"2001:db8:{number:x}::10" for number in numbers]
-        prefixes = [text for number in numbers for text in (f"198.18.{number}.0/24", f"2001:db8:{number:x}::/48")]
+        prefixes = [
+            text for number in numbers for text in (f"198.18.{number}.0/24", f"2001:db8:{number:x}::/48")
+        ]
         self.link = internet.plug(self.place, "wan", name, prefixes, **link)
         script = ["ip link set wan txqueuelen 10000 up"]
         script += [f"ip address add {address}/32 dev wan" for address in self.addresses4]

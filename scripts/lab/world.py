@@ -27,7 +27,9 @@ class World:
         for kind in self.kinds:
             if kind.machines > 1:
                 site = self.site(kind.name, kind)
-                self.left[kind.name], self.right[kind.name] = ((site, machine) for machine in site.machines[:2])
+                self.left[kind.name], self.right[kind.name] = (
+                    (site, machine) for machine in site.machines[:2]
+                )
             else:
                 for prefix, side in (("a", self.left), ("b", self.right)):
                     site = self.site(f"{prefix}-{kind.name}", kind)
