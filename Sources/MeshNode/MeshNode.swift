@@ -39,6 +39,8 @@ public struct MeshNode {
   /// Packet Too Big.
   public internal(set) var overlayMTU = MeshNode.minimumMTU
   var addresses = OwnAddresses()
+  /// Of every session, as the NAT before this node allows.
+  var keepalive = Session.usualKeepalive
   var stun: NodeSTUN
   var tooBigBudget = RequestBudget(perSecond: 100)
   var ownRecord: PeerRecord?

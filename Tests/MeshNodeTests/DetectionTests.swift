@@ -1,8 +1,9 @@
 import MeshCrypto
-import MeshNode
 import MeshPaths
 import MeshWire
 import Testing
+
+@testable import MeshNode
 
 @Suite struct DetectionTests {
   private func findings(_ events: [NodeEvent]) -> [NATFindings] {
@@ -109,5 +110,31 @@ import Testing
     family.filtering = .addressDependent
     findings.v4 = family
     #expect(findings.announced == (.addressAndPortDependent, .addressDependent))
+  }
+
+  @Test func `keepalives are rarer where neither a NAT nor a filter is in between`() throws {
+    var open = FamilyFindings()
+    open.answered = 1
+    open.mapping = .none
+    open.filtering = .endpointIndependent
+    var mapped = open
+    mapped.mapping = .endpointIndependent
+    for (family, expected) in [(mapped, 4), (open, 2)] {
+      var findings = NATFindings()
+      findings.v4 = family
+      var internet = SmallInternet()
+      for _ in 0..<2 { _ = try internet.addHost() }
+      internet.hosts[0].node.adaptKeepalive(to: findings)
+      try internet.pair(0, 1)
+      internet.run(.seconds(5))
+      let own = internet.hosts[0].endpoint
+      var keepalives = 0
+      internet.wire = { datagram, from, _ in
+        if from == own, datagram.count == 32 { keepalives += 1 }
+        return [datagram]
+      }
+      internet.run(.seconds(112))
+      #expect(keepalives == expected)
+    }
   }
 }

@@ -1,5 +1,6 @@
 public import MeshCrypto
 public import MeshPaths
+import MeshSession
 public import MeshWire
 
 extension MeshNode {
@@ -87,7 +88,17 @@ extension MeshNode {
     for send in sends { emit(.send(send.bytes, to: send.to)) }
     guard let findings else { return }
     for endpoint in findings.reflexiveEndpoints { addressObserved(endpoint, now: now) }
+    adaptKeepalive(to: findings)
     emit(.natDetected(findings))
+  }
+}
+
+extension MeshNode {
+  /// Where nothing forgets us, keepalives may be rarer. The other end keeps its own NAT's mapping by itself.
+  mutating func adaptKeepalive(to findings: NATFindings) {
+    let isOpen = findings.announced == (.open, .open)
+    keepalive = isOpen ? Session.longestKeepalive : Session.usualKeepalive
+    for slot in neighbours.entries.indices { neighbours.entries[slot].current?.session.keepalive = keepalive }
   }
 }
 

@@ -10,6 +10,8 @@ extension MeshNode {
     _ session: Session, slot: Int, endpoint: Endpoint, origin: Candidate.Origin, startedAt: Instant,
     now: Instant
   ) {
+    var session = session
+    session.keepalive = keepalive
     let live = LiveSession(
       session: session, serial: nextSerial, endpoint: endpoint, origin: origin, since: now)
     nextSerial += 1

@@ -74,5 +74,8 @@ public struct Path: Sendable {
     nextCheck = now + wait
   }
 
+  /// Whether another burst of checks may begin, because somebody names it or packets come from there.
+  func mayBeginAnew(_ now: Instant) -> Bool { begun.map { now - $0 >= PathLimits.renaming } ?? true }
+
   func isHeldDown(_ now: Instant) -> Bool { notBefore.map { now < $0 } ?? false }
 }

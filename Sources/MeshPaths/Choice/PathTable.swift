@@ -107,9 +107,9 @@ public struct PathTable: Sendable {
   /// The peer has named it anew, or says that it is trying at this moment.
   public mutating func named(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
     guard knows(endpoint) else { return found(endpoint, kind, now: now) }
-    guard endpoint != inUse, let path = path(to: endpoint), !path.isProven,
-      path.begun.map({ now - $0 >= PathLimits.renaming }) ?? true
-    else { return }
+    guard endpoint != inUse, let path = path(to: endpoint), !path.isProven, path.mayBeginAnew(now) else {
+      return
+    }
     begin(endpoint, now: now)
   }
 
@@ -156,9 +156,11 @@ public struct PathTable: Sendable {
   /// An authentic packet came from there; allocates nothing.
   public mutating func heard(from endpoint: Endpoint, now: Instant) {
     guard endpoint == inUse else {
+      guard let position = position(of: endpoint) else { return }
+      if !paths[position].isProven, paths[position].mayBeginAnew(now) { paths[position].begin(now: now) }
       // The peer has stepped to another path, perhaps because this one lets nothing through any more.
       if waitingSince != nil, doubtSince == nil, let lastHeard, now - lastHeard > PathLimits.hint,
-        now >= doubtNotBefore, knows(endpoint)
+        now >= doubtNotBefore
       {
         beginDoubt(now)
       }

@@ -113,6 +113,7 @@ enum Limits {
   static let rekeyInterval = Duration.seconds(1)
   static let rekeyTries = 60
   static let keepalive = Duration.seconds(25)
+  static let longestKeepalive = Duration.seconds(55)
   static let passiveKeepalive = Duration.seconds(10)
   static let silence = Duration.seconds(15)
   static let pieceLife = Duration.seconds(1)

@@ -52,7 +52,7 @@ extension Session {
     case .probe: return probe.next
     case .challenge: return roaming.deadline
     case .owedAnswer: return owesAnswerSince.map { $0 + Limits.passiveKeepalive }
-    case .keepalive: return lastSent + Limits.keepalive
+    case .keepalive: return lastSent + min(keepalive, Limits.longestKeepalive)
     case .oldKeys, .pieces: return nil
     }
   }

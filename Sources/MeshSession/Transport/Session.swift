@@ -25,6 +25,9 @@ public struct Session {
   public internal(set) var pathPayload = Layout.basePayload
   /// Whether ``pathPayload`` is what the path was found to carry, and not only what every path carries.
   public internal(set) var isPathDecided = false
+  /// An empty packet goes out after so long without another: ``Session/usualKeepalive`` before a NAT, up to
+  /// ``Session/longestKeepalive`` where nothing between the peers forgets (SMH1.md §8).
+  public var keepalive = usualKeepalive
   /// What was dropped after arriving, by reason.
   public internal(set) var drops = Tally<TransportDrop>()
   /// What was not sealed, by reason.
@@ -69,6 +72,10 @@ public struct Session {
     ]
     if isConfirmed { probe.start(now: now) }
   }
+
+  /// Most NATs forget a mapping 30 s after the last packet, though RFC 4787 §4.3 asks for two minutes.
+  public static let usualKeepalive = Limits.keepalive
+  public static let longestKeepalive = Limits.longestKeepalive
 
   /// Receiver indexes that packets for this session carry: at most four.
   public var receiveIndexes: [UInt32] {
