@@ -118,7 +118,7 @@ class LoneNode(Node):
     def __init__(self, place, **keys):
         super().__init__(place, sandbox.DIRECTORY, None, keys=keys)
 
-    def configuration(self, backbone, address, keys):
+    def configuration(self):
         return yaml(
             {
                 "mode": "lightnode",
@@ -129,7 +129,7 @@ class LoneNode(Node):
                 "control_group": "root",
                 "listen_port": PORT,
                 "metrics_listen": "off",
-                **keys,
+                **self.keys,
             }
         )
 
