@@ -154,8 +154,8 @@ let edges: [Target] = [
   tests(
     "BackboneTests",
     [
-      "Backbone", "BackboneAPI", "Daemon", "MeshWire", "MeshCrypto", "Observability", "StrictConfiguration",
-      log,
+      "Backbone", "BackboneAPI", "Daemon", "NodeHost", "MeshNode", "MeshPaths", "MeshWire", "MeshCrypto",
+      "Observability", "StrictConfiguration", log,
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "GRDB", package: "GRDB.swift"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -66,7 +66,7 @@ public struct MeshNode {
     ownPeerID = publicKey.keyHash.peerID
     random = SeededRandom(seed: randomSeed)
     responders = ResponderTable(
-      own: publicKey, alwaysDemandsCookie: configuration.serviceType == .lightPublic,
+      own: publicKey, alwaysDemandsCookie: configuration.serviceType != .lightPrivate,
       suites: configuration.suites, secretSeed: random.bytes(32), now: now)
     filter = PacketFilter(own: OverlayAddress(of: publicKey.keyHash.peerID), flowCapacity: NodeLimits.flows)
     var limits = RoutingTable.Limits()

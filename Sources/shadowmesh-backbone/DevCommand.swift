@@ -3,6 +3,7 @@ import Backbone
 import BackboneAPI
 import Logging
 import MeshCrypto
+import MeshWire
 
 /// A whole backbone for trying things out, without a file.
 struct DevCommand: AsyncParsableCommand {
@@ -10,7 +11,8 @@ struct DevCommand: AsyncParsableCommand {
     commandName: "dev",
     abstract: "Serve on loopback, without a file: the whole backbone, for trying things out.",
     discussion: """
-      Plain HTTP on 127.0.0.1, open admission, generous limits.
+      Plain HTTP on 127.0.0.1, and introductions on the UDP port of the same number; open admission,
+      generous limits.
       Prints the lines to paste into a node's configuration.
       Without --state everything is in memory and gone afterwards, the backbone's key too.
       """)
@@ -59,12 +61,14 @@ struct DevCommand: AsyncParsableCommand {
     limits.strayRequestsPerSecond = 1_000_000
     limits.requestsPerSecond = 1_000_000
     limits.publicationsPerSecond = 1_000_000
+    limits.relayListsPerMinute = 1_000_000
     let origins = ["http://127.0.0.1:\(port)", "http://localhost:\(port)"].compactMap { Origin(url: $0) }
     let settings = BackboneSettings(region: region, origins: origins, limits: limits)
+    let udp = Endpoint(.v4(0x7f00_0001), port: UInt16(port))
     try await Program.run(
       settings: settings, identity: identity, keys: keys, store: store,
       listeners: [BackboneService.Listener(host: "127.0.0.1", port: port, tls: nil)],
-      logger: Program.logger(level: level)
+      datagrams: DatagramSettings(listen: udp, announced: [udp]), logger: Program.logger(level: level)
     ) { port in
       Program.say(
         """

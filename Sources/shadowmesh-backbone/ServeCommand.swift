@@ -1,5 +1,6 @@
 import ArgumentParser
 import Backbone
+import BackboneAPI
 import Daemon
 import Foundation
 import Logging
@@ -35,7 +36,7 @@ struct ServeCommand: AsyncParsableCommand {
     logger.notice("starting", metadata: ["backbone_key": "\(identity.keyHash)"])
     try await Program.run(
       settings: configuration.settings, identity: identity, keys: try state.regionKeys(), store: store,
-      listeners: configuration.listeners, logger: logger)
+      listeners: configuration.listeners, datagrams: configuration.datagrams, logger: logger)
   }
 }
 
@@ -105,22 +106,25 @@ enum Program {
 
   static func run(
     settings: BackboneSettings, identity: IdentityKey, keys: RegionKeys, store: SQLiteStore,
-    listeners: [BackboneService.Listener], logger: Logger,
+    listeners: [BackboneService.Listener], datagrams: DatagramSettings, logger: Logger,
     onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws {
     let prometheus = PrometheusRegistry()
     MetricsSystem.bootstrap(prometheus)
     let readiness = Readiness(listeners: listeners.count, logger: logger)
+    var services = try await meshServices(
+      datagrams, settings: settings, identity: identity, metrics: prometheus, logger: logger)
+    let itself = datagrams.nodes(region: settings.region, keyHash: identity.keyHash)
     let service = try await BackboneService(
-      settings: settings, identity: identity, keys: keys, store: store, listeners: listeners,
-      prometheus: prometheus, logger: logger
+      settings: settings.announcing(itself), identity: identity, keys: keys, store: store,
+      listeners: listeners, prometheus: prometheus, logger: logger
     ) { port in
       await onListening(port)
       await readiness.listenerIsOpen()
     }
+    services += [Reloading(backbone: service, logger: logger), service]
     var group = ServiceGroupConfiguration(
-      services: [Reloading(backbone: service, logger: logger), service],
-      gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+      services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
     group.maximumGracefulShutdownDuration = .seconds(10)
     do {
       try await ServiceGroup(configuration: group).run()
@@ -128,6 +132,25 @@ enum Program {
       throw ListenFailure(listeners: listeners, code: error.errnoCode)
     }
     logger.notice("stopped")
+  }
+
+  /// What listens on UDP.
+  private static func meshServices(
+    _ datagrams: DatagramSettings, settings: BackboneSettings, identity: IdentityKey,
+    metrics: PrometheusRegistry, logger: Logger
+  ) async throws -> [any Service] {
+    var services: [any Service] = []
+    if let stun = datagrams.stun {
+      services.append(try await STUNServer.open(stun, metrics: metrics, logger: logger))
+    }
+    guard let listen = datagrams.listen else { return services }
+    let endpoint = try MeshEndpoint(
+      listen: listen, region: settings.region, identity: identity, metrics: metrics, logger: logger)
+    logger.notice("nodes are introduced over UDP", metadata: ["udp.listen": "\(endpoint.local)"])
+    if datagrams.announced.isEmpty, !settings.nodes.contains(where: { $0.keyHash == identity.keyHash }) {
+      logger.warning("udp.announce is missing: nodes are not told where to be introduced")
+    }
+    return services + [endpoint]
   }
 
   /// Says what is wrong with the configuration, without the usage that doesn't help there.

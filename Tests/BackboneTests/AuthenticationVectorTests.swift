@@ -80,7 +80,7 @@ import Testing
       nodes: [
         BackboneNode(
           region: Fixture.region, endpoint: Endpoint(.v4(0xc633_6407), port: 8_443),
-          keyHash: backbone.keyHash),
+          keyHash: backbone.keyHash, stun: Endpoint(.v4(0xc633_6407), port: 3_478)),
         BackboneNode(
           region: Fixture.region("asia_pacific"),
           endpoint: Endpoint(.v6(0x2001_0db8_0000_0000_0000_0000_0000_0001), port: 443),

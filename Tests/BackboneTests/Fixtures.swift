@@ -57,6 +57,18 @@ enum Fixture {
     return try PeerRecord.sign(body, privatePart: privatePart, with: key)
   }
 
+  /// A record of a public node that offers to relay.
+  static func relay(_ key: IdentityKey, sequence: UInt64 = 1) throws -> PeerRecord {
+    // why: an onion key is 1,600 bytes, of which nobody makes use here
+    let onionKey = KeyExchangeOffer(Array(repeating: 7, count: KeyExchangeOffer.size))!
+    let body = RecordBody(
+      serviceType: .lightPublic, keyHash: key.keyHash, sequence: SequenceNumber(sequence),
+      expiry: now + .seconds(3_600), region: region, relayOffer: 50,
+      endpoints: [AnnouncedEndpoint(.configured, Endpoint(.v4(0xc633_6407), port: 8_443))],
+      relay: RelayAnnouncement(onionKey: onionKey, week: RelayAnnouncement.week(of: now)))
+    return try PeerRecord.sign(body, privatePart: nil, with: key)
+  }
+
   /// A directory that is removed when the body ends.
   static func withDirectory<Value>(_ body: (String) async throws -> Value) async throws -> Value {
     let path = FileManager.default.temporaryDirectory.path + "/backbone-tests-" + UUID().uuidString

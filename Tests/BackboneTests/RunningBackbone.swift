@@ -151,7 +151,7 @@ func withBackbone(
 private let nextPort = Atomic<Int>(20_000 + Int(ProcessInfo.processInfo.processIdentifier) % 8_000)
 
 /// A port that nobody listened on a moment ago.
-private func freePort() async throws -> Int {
+func freePort() async throws -> Int {
   while true {
     let port = nextPort.wrappingAdd(1, ordering: .relaxed).oldValue
     let bound = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(

@@ -41,6 +41,7 @@ nodes:
   - region: interop
     address: 198.51.100.7:8443
     key_hash: {NODE.key_hash.hex()}
+    stun: 198.51.100.7:3478
 """)
         started.append(RunningBackbone(
             swift_program("shadowmesh-backbone"), tmp_path, ["--config", str(configuration)],
@@ -57,9 +58,13 @@ def client(running: RunningBackbone, identity: keys.Identity | None = None) -> B
 
 
 def test_login_over_tls_brings_the_signed_list_of_nodes(serve):
-    answer = client(serve("  mode: open")).log_in()
+    running = serve("  mode: open")
+    answer = client(running).log_in()
+    port = int(running.url.rpartition(":")[2])
     assert answer["backbone_nodes"] == [
-        {"region": "interop", "ip": "198.51.100.7", "port": 8443, "key_hash": NODE.key_hash.hex()}]
+        {"region": "interop", "ip": "127.0.0.1", "port": port, "key_hash": running.key_hash.hex()},
+        {"region": "interop", "ip": "198.51.100.7", "port": 8443, "key_hash": NODE.key_hash.hex(),
+         "stun": "198.51.100.7:3478"}]
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused_by_the_client(serve):

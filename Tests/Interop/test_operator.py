@@ -256,7 +256,11 @@ state_directory: {operator.state}
 def test_a_port_that_is_taken_is_named(operator):
     operator.start()
     said = operator.run("dev", "--port", str(operator.port), config=False, code=FAILURE)
-    assert f"cannot listen on 127.0.0.1 port {operator.port}: Address already in use" in said
+    assert f"cannot listen on 127.0.0.1 UDP port {operator.port}: Address already in use" in said
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = operator.run("dev", "--port", str(port), config=False, code=FAILURE)
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in said
 
 
 @pytest.mark.parametrize("name", ["identity.key", "region-keys.json"])

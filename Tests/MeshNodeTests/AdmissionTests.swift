@@ -150,4 +150,17 @@ struct AdmissionTests {
     #expect(net.drops(1, .handshakeOverload) > 0)
     #expect(net.state(of: 1, at: 0)?.path != nil)
   }
+
+  @Test(
+    "a node that everybody may dial has strangers show where they are, busy or not",
+    arguments: [ServiceType.lightPublic, .backbone])
+  func cookiesOfPublicNodes(type: ServiceType) throws {
+    var net = SmallInternet()
+    _ = try net.addHost()
+    _ = try net.addHost(type)
+    try net.addOneSided(0, 1)
+    net.run(.seconds(3))
+    #expect(net.drops(1, .handshakeOverload) > 0)
+    #expect(net.state(of: 1, at: 0)?.path != nil)
+  }
 }

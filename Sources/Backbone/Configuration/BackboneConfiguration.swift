@@ -8,6 +8,7 @@ public import StrictConfiguration
 public struct BackboneConfiguration: Sendable {
   public let settings: BackboneSettings
   public let listeners: [BackboneService.Listener]
+  public let datagrams: DatagramSettings
   /// Keys and database.
   public let stateDirectory: String
   public let logLevel: LogLevel
@@ -39,7 +40,9 @@ public struct BackboneConfiguration: Sendable {
         Origin(url: $0)
       })
     if origins.isEmpty { throw file.refusal("origins", "expected at least one address") }
-    listeners = try Self.listeners(in: &file)
+    let endpoints = try Self.listenEndpoints(in: &file)
+    listeners = try Self.listeners(at: endpoints, in: &file)
+    datagrams = try DatagramSettings(in: &file, firstListener: endpoints[0], origins: origins)
     stateDirectory = try file.string("state_directory") ?? "/var/lib/shadowmesh-backbone"
     logLevel = try file.choice("log_level", of: LogLevel.self) ?? .info
     var bounds = SQLiteStore.Bounds()
@@ -88,22 +91,32 @@ public struct BackboneConfiguration: Sendable {
         Endpoint($0)
       }
       let keyHash = try node.value("key_hash", expected: "a KeyHash, 64 hex digits") { KeyHash(hex: $0) }
+      let stun = try node.value("stun", expected: "an address and UDP port like 198.51.100.7:3478") {
+        Endpoint($0)
+      }
       nodes.append(
         BackboneNode(
           region: region, endpoint: try node.required("address", of: endpoint),
-          keyHash: try node.required("key_hash", of: keyHash)))
+          keyHash: try node.required("key_hash", of: keyHash), stun: stun))
       try node.finish()
     }
     return nodes
   }
 
-  private static func listeners(in file: inout ConfigurationFile) throws(ConfigurationError)
-    -> [BackboneService.Listener]
+  /// At least one.
+  private static func listenEndpoints(in file: inout ConfigurationFile) throws(ConfigurationError)
+    -> [Endpoint]
   {
     let endpoints =
       try file.values("listen", upTo: 8, expected: "an address and port like 0.0.0.0:8443") { Endpoint($0) }
       ?? [Endpoint(.v6(0), port: 8_443)]
     if endpoints.isEmpty { throw file.refusal("listen", "expected at least one address") }
+    return endpoints
+  }
+
+  private static func listeners(
+    at endpoints: [Endpoint], in file: inout ConfigurationFile
+  ) throws(ConfigurationError) -> [BackboneService.Listener] {
     let certificate = try file.string("tls.certificate_file")
     let key = try file.string("tls.key_file")
     let plain = try file.boolean("allow_plain_http") ?? false

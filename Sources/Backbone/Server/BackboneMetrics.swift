@@ -13,6 +13,7 @@ struct BackboneMetrics: Sendable {
   let recordRefusals: Counter
   let lookUpsFound: Counter
   let lookUpsMissed: Counter
+  let relaysListed: Counter
   let rateLimited: Counter
   let overloads: Counter
   let storeFailures: Counter
@@ -39,6 +40,7 @@ struct BackboneMetrics: Sendable {
     recordRefusals = counter("records_published", [("outcome", "refused")])
     lookUpsFound = counter("look_ups", [("outcome", "found")])
     lookUpsMissed = counter("look_ups", [("outcome", "missed")])
+    relaysListed = counter("relays_listed")
     rateLimited = counter("rate_limited")
     overloads = counter("overloads")
     storeFailures = counter("store_failures")

@@ -25,6 +25,8 @@ public struct BackboneSettings: Sendable {
     public var requestsPerSecond = 50
     /// Records by one peer that may be stored: so many a second, and five seconds' worth at once.
     public var publicationsPerSecond = 1
+    /// Lists of relays, which are large, by one peer: so many a minute, and as many at once.
+    public var relayListsPerMinute = 12
     /// Buckets in each table.
     public var tableSize = 65_536
 
@@ -41,5 +43,14 @@ public struct BackboneSettings: Sendable {
     self.tokenLife = tokenLife
     self.nodes = nodes
     self.limits = limits
+  }
+
+  /// These, with the backbone itself in the list of nodes, unless its operator has put it there.
+  public func announcing(_ itself: [BackboneNode]) -> BackboneSettings {
+    let named = Set(nodes.map(\.keyHash))
+    let missing = itself.filter { !named.contains($0.keyHash) }
+    return BackboneSettings(
+      region: region, origins: origins, admission: admission, tokenLife: tokenLife,
+      nodes: Array((missing + nodes).prefix(BackboneNodeList.maximumCount)), limits: limits)
   }
 }

@@ -73,6 +73,34 @@ public enum OpenAPIDocument {
             }
           }
         },
+        "/api/peers/relays": {
+          "get": {
+            "operationId": "relays",
+            "summary": "Signed records of public nodes that relay, a random sample",
+            "security": [{"session": []}],
+            "parameters": [
+              {
+                "name": "region", "in": "query", "description": "Relays of this region come first",
+                "schema": {"type": "string", "pattern": "^[a-z0-9_-]{1,32}$"}
+              },
+              {
+                "name": "limit", "in": "query",
+                "schema": {"type": "integer", "minimum": 1, "maximum": 20, "default": 8}
+              }
+            ],
+            "responses": {
+              "200": {
+                "description": "Without private parts, and without the asker",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RelayList"}}}
+              },
+              "400": {"$ref": "#/components/responses/Problem"},
+              "401": {"$ref": "#/components/responses/Unauthorized"},
+              "429": {"$ref": "#/components/responses/RateLimited"},
+              "503": {"$ref": "#/components/responses/Unavailable"},
+              "default": {"$ref": "#/components/responses/Problem"}
+            }
+          }
+        },
         "/api/peers/record": {
           "put": {
             "operationId": "publish",
@@ -225,7 +253,14 @@ public enum OpenAPIDocument {
               "region": {"type": "string", "pattern": "^[a-z0-9_-]{1,32}$"},
               "ip": {"type": "string"},
               "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-              "key_hash": {"$ref": "#/components/schemas/KeyHash"}
+              "key_hash": {"$ref": "#/components/schemas/KeyHash"},
+              "stun": {"type": "string"}
+            }
+          },
+          "RelayList": {
+            "type": "object", "required": ["relays"], "additionalProperties": false,
+            "properties": {
+              "relays": {"type": "array", "maxItems": 20, "items": {"$ref": "#/components/schemas/Record"}}
             }
           },
           "Record": {

@@ -33,6 +33,7 @@ final class Registry: Sendable {
     var strayRates: RateLimiter<IPAddress>
     var peerRates: RateLimiter<KeyHash>
     var publicationRates: RateLimiter<KeyHash>
+    var relayListRates: RateLimiter<KeyHash>
     var revocations = Revocations()
     var nodeList: [UInt8]
     var nodeListSigned: WallTime
@@ -74,6 +75,9 @@ final class Registry: Sendable {
           capacity: limits.tableSize),
         publicationRates: RateLimiter(
           perSecond: Double(limits.publicationsPerSecond), burst: Double(limits.publicationsPerSecond * 5),
+          capacity: limits.tableSize),
+        relayListRates: RateLimiter(
+          perSecond: Double(limits.relayListsPerMinute) / 60, burst: Double(limits.relayListsPerMinute),
           capacity: limits.tableSize),
         nodeList: try Self.signedNodeList(settings.nodes, by: identity, now: now), nodeListSigned: now))
     try await refreshRevocations()
@@ -245,6 +249,17 @@ final class Registry: Sendable {
     }
     metrics.lookUpsFound.increment()
     return RecordMessage(record: record.bundle(for: asker)).json
+  }
+
+  /// A ``RelayList`` in JSON: at most `limit` relays other than the asker, of `region` first.
+  func relays(near region: Region?, limit: Int, for asker: KeyHash) async throws -> [UInt8] {
+    let now = clock.monotonic()
+    try admit(state.withLock { $0.relayListRates.secondsToWait(asker, now: now) })
+    // One more, for the asker may be among them.
+    let sample = try await store.relays(near: region, limit: limit + 1, now: clock.wall())
+      .filter { $0.keyHash != asker && !$0.publicBundle.isEmpty }.prefix(limit)
+    metrics.relaysListed.increment(by: sample.count)
+    return RelayList(relays: sample.map(\.publicBundle)).json
   }
 
   /// Counts a challenge or a login against its address's prefix.

@@ -59,6 +59,12 @@ struct RegistryResponder: HTTPResponder {
       let message = try RecordMessage(json: try await Self.body(of: request, upTo: MessageLimit.record))
       try await registry.publish(message.record, by: session.peer, from: context.address)
       return Response(status: .noContent)
+    case .relays:
+      let session = try await session(request, context)
+      let wanted = try RelayQuery(query)
+      return Self.json(
+        ByteBuffer(
+          bytes: try await registry.relays(near: wanted.region, limit: wanted.limit, for: session.peer)))
     case .health: return Self.status("ok")
     case .ready:
       try registry.admitStray(from: context.address)

@@ -10,9 +10,10 @@ import Synchronization
 final class RecordReader: Sendable {
   /// For the columns in the order in which a ``StoredRecord`` is read from them.
   static let query = """
-    SELECT key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part
-    FROM records WHERE peer_id = ?
+    SELECT \(columns) FROM records WHERE peer_id = ?
     """
+  static let columns =
+    "key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part, relay_region"
 
   private let file: String
   /// Never more than the threads that look up at the same time.
@@ -78,7 +79,9 @@ final class RecordReader: Sendable {
       sequence: SequenceNumber(UInt64(bitPattern: sqlite3_column_int64(statement, 1))),
       expiry: WallTime(stored: sqlite3_column_int64(statement, 2)),
       isTombstone: sqlite3_column_int64(statement, 3) != 0, bodyDigest: blob(4), publicBundle: blob(5),
-      privatePart: sqlite3_column_type(statement, 6) == SQLITE_NULL ? nil : blob(6))
+      privatePart: sqlite3_column_type(statement, 6) == SQLITE_NULL ? nil : blob(6),
+      relayRegion: sqlite3_column_type(statement, 7) == SQLITE_NULL
+        ? nil : Region(String(decoding: blob(7), as: UTF8.self)))
   }
 
   private func blob(_ column: Int32) -> [UInt8] {

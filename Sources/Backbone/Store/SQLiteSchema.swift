@@ -63,6 +63,18 @@ enum SQLiteSchema {
           CREATE INDEX records_network ON records (network) WHERE network IS NOT NULL;
           """)
     }
+    migrator.registerMigration("4 relays") { db in
+      // The region of a relay, and a place among all relays that is drawn anew with each record: a sample is
+      // a run of places from a random one on. Records from before are no relays until they are signed anew.
+      try db.execute(
+        sql: """
+          ALTER TABLE records ADD COLUMN relay_region TEXT;
+          ALTER TABLE records ADD COLUMN relay_place INTEGER;
+          CREATE INDEX relays ON records (relay_place) WHERE relay_place IS NOT NULL;
+          CREATE INDEX relays_of_region ON records (relay_region, relay_place)
+            WHERE relay_place IS NOT NULL;
+          """)
+    }
     return migrator
   }
 }

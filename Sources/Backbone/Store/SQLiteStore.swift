@@ -1,6 +1,6 @@
 import Foundation
 import GRDB
-import MeshCrypto
+public import MeshCrypto
 public import MeshWire
 import Synchronization
 
@@ -224,18 +224,21 @@ extension SQLiteStore: Store {
         Data(record.keyHash.peerID.bytes), Data(record.keyHash.bytes),
         Int64(bitPattern: record.sequence.value), record.expiry.stored, record.isTombstone,
         Data(record.bodyDigest), Data(record.publicBundle), record.privatePart.map { Data($0) },
+        record.relayRegion?.name, record.relayRegion.map { _ in RelaySample.randomPlace() },
       ]
       guard let known else {
         if let network, try isFull(network, db) { return Storing.networkFull }
         try db.execute(
-          sql: "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          sql: """
+            INSERT INTO records (\(Self.contentColumns), network) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO NOTHING
+            """,
           arguments: arguments + [network.map { Data($0.bytes) }])
         return db.changesCount == 1 ? .stored : .changed
       }
       try db.execute(
         sql: """
-          UPDATE records SET (peer_id, key_hash, sequence, expiry, tombstone, body_digest, public_bundle,
-            private_part) = (?, ?, ?, ?, ?, ?, ?, ?)
+          UPDATE records SET (\(Self.contentColumns)) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
           WHERE peer_id = ? AND key_hash = ? AND sequence = ?
           """,
         arguments: arguments + [
@@ -246,6 +249,16 @@ extension SQLiteStore: Store {
     }
     if result == .stored, known == nil { countInsert("records") }
     return result
+  }
+
+  /// What a record brings, in the order in which ``put(_:replacing:from:)`` gives it.
+  private static let contentColumns = """
+    peer_id, key_hash, sequence, expiry, tombstone, body_digest, public_bundle, private_part, relay_region,
+    relay_place
+    """
+
+  public func relays(near region: Region?, limit: Int, now: WallTime) async throws -> [StoredRecord] {
+    try await read { try RelaySample(region: region, limit: limit, now: now).draw(from: $0) }
   }
 
   private func isFull(_ network: IPAddress, _ db: Database) throws -> Bool {
@@ -339,7 +352,8 @@ extension SQLiteStore: Store {
     let count = try await write { db in
       try db.execute(
         sql: """
-          UPDATE records SET public_bundle = zeroblob(0), private_part = NULL WHERE rowid IN (
+          UPDATE records SET public_bundle = zeroblob(0), private_part = NULL, relay_place = NULL
+          WHERE rowid IN (
             SELECT rowid FROM records WHERE expiry > ? AND expiry <= ? AND length(public_bundle) > 0 LIMIT ?)
           """,
         arguments: [start.stored, now.stored, bounds.pruningBatch])
@@ -367,7 +381,8 @@ extension StoredRecord {
       keyHash: keyHash, sequence: SequenceNumber(UInt64(bitPattern: row[1])),
       expiry: WallTime(stored: row[2]),
       isTombstone: row[3], bodyDigest: [UInt8](row[4] as Data), publicBundle: [UInt8](row[5] as Data),
-      privatePart: (row[6] as Data?).map { [UInt8]($0) })
+      privatePart: (row[6] as Data?).map { [UInt8]($0) },
+      relayRegion: (row[7] as String?).flatMap { Region($0) })
   }
 }
 

@@ -13,6 +13,8 @@ public struct StoredRecord: Hashable, Sendable {
   public let publicBundle: [UInt8]
   /// The encoded private part; `nil` when there is none.
   public let privatePart: [UInt8]?
+  /// The region of a relay; `nil` for a node that is none, or doesn't say how it is used.
+  public let relayRegion: Region?
 
   /// A verified record, ready to be kept.
   public init(_ record: PeerRecord) {
@@ -24,11 +26,12 @@ public struct StoredRecord: Hashable, Sendable {
     bodyDigest = record.bodyDigest
     self.publicBundle = publicBundle
     privatePart = record.privatePart == nil ? nil : Array(record.bundle[publicBundle.count...])
+    relayRegion = record.body.relay == nil ? nil : record.body.region
   }
 
   init(
     keyHash: KeyHash, sequence: SequenceNumber, expiry: WallTime, isTombstone: Bool, bodyDigest: [UInt8],
-    publicBundle: [UInt8], privatePart: [UInt8]?
+    publicBundle: [UInt8], privatePart: [UInt8]?, relayRegion: Region?
   ) {
     self.keyHash = keyHash
     self.sequence = sequence
@@ -37,6 +40,7 @@ public struct StoredRecord: Hashable, Sendable {
     self.bodyDigest = bodyDigest
     self.publicBundle = publicBundle
     self.privatePart = privatePart
+    self.relayRegion = relayRegion
   }
 
   var summary: RecordSummary {
@@ -120,6 +124,10 @@ public protocol Store: Sendable {
   func put(
     _ record: StoredRecord, replacing known: StoredRecord?, from network: IPAddress?
   ) async throws -> Storing
+
+  /// At most `limit` records of relays that hold at `now`, a random sample; of `region` first, where there
+  /// are any.
+  func relays(near region: Region?, limit: Int, now: WallTime) async throws -> [StoredRecord]
 
   /// Everything that is revoked and not yet forgotten.
   func revocations() async throws -> Revocations

@@ -115,6 +115,17 @@ public struct BackboneClient: Sendable {
     }
   }
 
+  /// At most `limit` public nodes that offer to relay, a sample that prefers those of `region`; not verified
+  /// yet. One that can't be read, or that has more than a public record, is left out.
+  public func relays(
+    near region: Region, limit: Int, token: String
+  ) async throws -> [UnverifiedPeerRecord] {
+    let count = max(1, min(limit, RelayList.maximumCount))
+    let list: RelayList = try await send(
+      request(.relays, query: "?region=\(region)&limit=\(count)", token: token), upTo: MessageLimit.relays)
+    return list.relays.compactMap { try? UnverifiedPeerRecord(bundle: $0) }.filter { !$0.hasPrivatePart }
+  }
+
   private func request(
     _ route: Route, method: HTTPMethod = .GET, query: String = "", token: String? = nil
   ) -> HTTPClientRequest {
@@ -134,8 +145,10 @@ public struct BackboneClient: Sendable {
     return request
   }
 
-  private func send<Answer: Decodable>(_ request: HTTPClientRequest) async throws -> Answer {
-    let body = try await exchange(request)
+  private func send<Answer: Decodable>(
+    _ request: HTTPClientRequest, upTo limit: Int = MessageLimit.answer
+  ) async throws -> Answer {
+    let body = try await exchange(request, upTo: limit)
     do {
       return try JSONDecoder().decode(Answer.self, from: Data(buffer: body))
     } catch {
@@ -143,13 +156,15 @@ public struct BackboneClient: Sendable {
     }
   }
 
-  /// Sends one request, reads at most ``MessageLimit/answer`` bytes, and turns errors into ours.
-  private func exchange(_ request: HTTPClientRequest) async throws -> ByteBuffer {
+  /// Sends one request, reads at most `limit` bytes, and turns errors into ours.
+  private func exchange(
+    _ request: HTTPClientRequest, upTo limit: Int = MessageLimit.answer
+  ) async throws -> ByteBuffer {
     let answer: Answer?
     do {
-      answer = try await wholeAnswer(to: request)
+      answer = try await wholeAnswer(to: request, upTo: limit)
     } catch is NIOTooManyBytesError {
-      throw BackboneClientError.badAnswer("more than \(MessageLimit.answer) bytes")
+      throw BackboneClientError.badAnswer("more than \(limit) bytes")
     } catch is CancellationError {
       throw CancellationError()
     } catch {
@@ -172,11 +187,11 @@ public struct BackboneClient: Sendable {
 
   /// The whole answer, or `nil` when it takes longer than a request may. The HTTP client's own time limit
   /// ends with the head of the answer: a body that trickles could hold a node for days.
-  private func wholeAnswer(to request: HTTPClientRequest) async throws -> Answer? {
+  private func wholeAnswer(to request: HTTPClientRequest, upTo limit: Int) async throws -> Answer? {
     try await withThrowingTaskGroup(of: Answer?.self) { tasks in
       tasks.addTask {
         let response = try await http.execute(request, timeout: TimeAmount(requestTime))
-        let body = try await response.body.collect(upTo: MessageLimit.answer)
+        let body = try await response.body.collect(upTo: limit)
         return Answer(status: response.status, headers: response.headers, body: body)
       }
       tasks.addTask {

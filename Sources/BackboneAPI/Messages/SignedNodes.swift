@@ -20,9 +20,11 @@ public struct SignedNodes: Codable, Hashable, Sendable {
     public let port: UInt16
     /// 64 hexadecimal digits.
     public let keyHash: String
+    /// An address and port, `198.51.100.7:3478`; left out where there is no STUN server.
+    public let stun: String?
 
     enum CodingKeys: String, CodingKey {
-      case region, ip, port
+      case region, ip, port, stun
       case keyHash = "key_hash"
     }
 
@@ -30,7 +32,10 @@ public struct SignedNodes: Codable, Hashable, Sendable {
     public var node: BackboneNode? {
       guard let region = Region(region), let address = IPAddress(ip), let keyHash = KeyHash(hex: keyHash)
       else { return nil }
-      return BackboneNode(region: region, endpoint: Endpoint(address, port: port), keyHash: keyHash)
+      let stunEndpoint = stun.flatMap { Endpoint($0) }
+      guard stun == nil || stunEndpoint != nil else { return nil }
+      return BackboneNode(
+        region: region, endpoint: Endpoint(address, port: port), keyHash: keyHash, stun: stunEndpoint)
     }
   }
 
@@ -49,7 +54,7 @@ public struct SignedNodes: Codable, Hashable, Sendable {
     backboneNodes = list.nodes.map {
       Node(
         region: $0.region.name, ip: $0.endpoint.address.description, port: $0.endpoint.port,
-        keyHash: $0.keyHash.description)
+        keyHash: $0.keyHash.description, stun: $0.stun?.description)
     }
     nodesIssuedAt = list.issued.secondsSinceEpoch
     nodesExpireAt = list.expiry.secondsSinceEpoch

@@ -8,22 +8,26 @@ public struct BackboneNode: Hashable, Sendable {
   public let endpoint: Endpoint
   /// Pins its identity.
   public let keyHash: KeyHash
+  /// Where its STUN server answers (RFC 8489); `nil` for none.
+  public let stun: Endpoint?
 
-  public init(region: Region, endpoint: Endpoint, keyHash: KeyHash) {
+  public init(region: Region, endpoint: Endpoint, keyHash: KeyHash, stun: Endpoint? = nil) {
     self.region = region
     self.endpoint = endpoint
     self.keyHash = keyHash
+    self.stun = stun
   }
 }
 
 /// The backbone nodes that a login answer names, signed by the backbone under
 /// ``SignatureContext/operatorStatement``.
 ///
-/// Signed bytes: the purpose `shadowmesh backbone nodes` and the issuer's KeyHash, each after its length as a
-/// 16-bit integer; the time of issue and the expiry, 64-bit seconds since 1970; the number of nodes, 16 bits;
-/// then for each its region after a 16-bit length, its 19-byte ``Endpoint`` and its 32-byte KeyHash.
+/// Signed bytes: the purpose `shadowmesh backbone nodes 2` and the issuer's KeyHash, each after its length as
+/// a 16-bit integer; the time of issue and the expiry, 64-bit seconds since 1970; the number of nodes, 16
+/// bits; then for each its region after a 16-bit length, its 19-byte ``Endpoint``, its 32-byte KeyHash, and 1
+/// with the 19-byte ``Endpoint`` of its STUN server, or 0.
 public struct BackboneNodeList: Hashable, Sendable {
-  public static let purpose = "shadowmesh backbone nodes"
+  public static let purpose = "shadowmesh backbone nodes 2"
   /// A list with more is refused.
   public static let maximumCount = 64
 
@@ -51,6 +55,8 @@ public struct BackboneNodeList: Hashable, Sendable {
       writer.write(prefixed: node.region.name.utf8)
       writer.write(node.endpoint)
       writer.write(node.keyHash)
+      writer.write(UInt8(node.stun == nil ? 0 : 1))
+      if let stun = node.stun { writer.write(stun) }
     }
     return writer.bytes
   }

@@ -2,6 +2,7 @@ public import Daemon
 public import MeshCrypto
 public import MeshNode
 public import MeshWire
+public import Metrics
 
 /// Runs a ``MeshNode`` for real: one thread of its own moves packets between a UDP socket and a device, and a
 /// small pool performs the asymmetric cryptography.
@@ -17,13 +18,15 @@ public final class NodeLoop: Sendable {
   /// Prepares a loop; ``run()`` starts it.
   ///
   /// - Parameters:
+  ///   - metrics: told what the loop moves and drops.
   ///   - prepare: called on the loop's thread before the first packet, to add peers and restore a snapshot.
   public init(
     configuration: NodeConfiguration, identity: IdentityKey, socket: UDPSocket, device: any PacketDevice,
+    metrics: any MetricsFactory = MetricsSystem.factory,
     prepare: @escaping @Sendable (inout MeshNode, Instant, WallTime) -> Void = { _, _, _ in }
   ) throws(SystemError) {
     loop = try DriveLoop(
-      socket: socket, device: device, perform: { $0.perform(with: identity) },
+      socket: socket, device: device, metrics: metrics, perform: { $0.perform(with: identity) },
       makeCore: { now, wall, seed in
         var node = MeshNode(
           configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now, wall: wall)

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import keys, records
 
-PURPOSE, NODES_PURPOSE = b"shadowmesh login", b"shadowmesh backbone nodes"
+PURPOSE, NODES_PURPOSE = b"shadowmesh login", b"shadowmesh backbone nodes 2"
 PROBLEM = "urn:shadowmesh:problem:"
 LARGEST_CHALLENGE, MOST_NODES = 128, 64
 
@@ -61,6 +61,13 @@ def statement(origin: str, region: str, backbone: bytes, challenge: bytes, node:
         prefixed(part) for part in (PURPOSE, origin.encode(), region.encode(), backbone, challenge, node))
 
 
+def packed_endpoint(text: str) -> bytes:
+    """`198.51.100.7:3478` or `[2001:db8::1]:3478` as 19 bytes."""
+    host, _, port = text.rpartition(":")
+    address = ipaddress.ip_address(host.strip("[]"))
+    return struct.pack(">B16sH", address.version, address.packed, int(port))
+
+
 def nodes_statement(backbone: bytes, issued: int, expires: int, nodes: list[dict[str, Any]]) -> bytes:
     """What a backbone signs for its list of nodes (§4)."""
     parts = [prefixed(NODES_PURPOSE), prefixed(backbone), struct.pack(">QQH", issued, expires, len(nodes))]
@@ -69,6 +76,8 @@ def nodes_statement(backbone: bytes, issued: int, expires: int, nodes: list[dict
         parts.append(prefixed(node["region"].encode()))
         parts.append(struct.pack(">B16sH", address.version, address.packed, node["port"]))
         parts.append(bytes.fromhex(node["key_hash"]))
+        stun = node.get("stun")
+        parts.append(b"\0" if stun is None else b"\1" + packed_endpoint(stun))
     return b"".join(parts)
 
 
@@ -149,6 +158,15 @@ class Backbone:
     def look_up(self, peer_id: bytes) -> records.Bundle:
         answer = self.request("GET", f"/api/peers/lookup?peer_id={peer_id.hex()}", None, self.token)
         return records.parse_bundle(base64.b64decode(answer.document["record"], validate=True))
+
+
+    def relays(self, region: str | None = None, limit: int | None = None) -> list[records.Bundle]:
+        query = urllib.parse.urlencode(
+            {name: value for name, value in (("region", region), ("limit", limit)) if value is not None})
+        answer = self.request("GET", "/api/peers/relays" + (query and "?" + query), None, self.token)
+        return [
+            records.parse_bundle(base64.b64decode(one["record"], validate=True))
+            for one in answer.document["relays"]]
 
 
 def lowered(headers: Any) -> dict[str, str]:
