@@ -1,4 +1,4 @@
-// The five rtnetlink(7) requests that give an interface its MTU, address and route.
+// The five rtnetlink(7) requests that give an interface its MTU, address and route, and the news of others' changes.
 #define _GNU_SOURCE
 #include "clinux.h"
 
@@ -141,4 +141,62 @@ int clinux_interface_route(int index, const uint8_t *prefix, uint8_t length, con
   attribute(&message, RTA_OIF, &output, sizeof output);
   int result = exchange(&message);
   return result == -EEXIST ? 0 : result;
+}
+
+int clinux_changes_open(void) {
+  int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+  if (descriptor < 0) return -errno;
+  struct sockaddr_nl groups = {
+    .nl_family = AF_NETLINK,
+    .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+  };
+  if (bind(descriptor, (struct sockaddr *)&groups, sizeof groups) < 0) {
+    int result = -errno;
+    close(descriptor);
+    return result;
+  }
+  return descriptor;
+}
+
+static int is_change(const struct nlmsghdr *message) {
+  switch (message->nlmsg_type) {
+  case RTM_NEWADDR:
+  case RTM_DELADDR:
+    return 1;
+  case RTM_NEWROUTE:
+  case RTM_DELROUTE: {
+    if (message->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtmsg))) return 0;
+    const struct rtmsg *route = NLMSG_DATA(message);
+    return route->rtm_dst_len == 0;
+  }
+  default:
+    return 0;
+  }
+}
+
+int clinux_changes_take(int descriptor) {
+  union {
+    struct nlmsghdr header;
+    uint8_t bytes[16384];
+  } news;
+  int changed = 0;
+  for (;;) {
+    ssize_t size = recv(descriptor, news.bytes, sizeof news.bytes, MSG_TRUNC);
+    if (size < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return changed;
+      if (errno != ENOBUFS) return -errno;
+      changed = 1;
+      continue;
+    }
+    if (size == 0) return changed;
+    if ((size_t)size > sizeof news.bytes) {
+      changed = 1;
+      size = sizeof news.bytes;
+    }
+    unsigned left = (unsigned)size;
+    for (struct nlmsghdr *message = &news.header; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+      changed |= is_change(message);
+    }
+  }
 }

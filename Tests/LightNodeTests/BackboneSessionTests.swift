@@ -10,7 +10,7 @@ import Testing
 @testable import LightNode
 
 /// A backbone that answers as the test says, and remembers what it was asked.
-private final class ScriptedBackbone: BackboneConnection {
+final class ScriptedBackbone: BackboneConnection {
   struct State {
     var loginFailure: BackboneClientError?
     var goodToken: String?
@@ -19,6 +19,9 @@ private final class ScriptedBackbone: BackboneConnection {
     var clockOffset = Duration.zero
     var tokenLife = Duration.seconds(1_000)
     var publishFailure: BackboneClientError?
+    var nodes: [BackboneNode] = []
+    var relays: [UnverifiedPeerRecord] = []
+    var relayRequests: [Int] = []
   }
   let state = Mutex(State())
 
@@ -28,7 +31,7 @@ private final class ScriptedBackbone: BackboneConnection {
       state.logins += 1
       state.goodToken = "token-\(state.logins)"
       return LoginSession(
-        token: "token-\(state.logins)", expires: now + state.tokenLife, nodes: [],
+        token: "token-\(state.logins)", expires: now + state.tokenLife, nodes: state.nodes,
         clockOffset: state.clockOffset)
     }
   }
@@ -48,11 +51,19 @@ private final class ScriptedBackbone: BackboneConnection {
     }
   }
 
+  func relays(near region: Region, limit: Int, token: String) async throws -> [UnverifiedPeerRecord] {
+    try state.withLock { state in
+      guard token == state.goodToken else { throw BackboneClientError.tokenRefused }
+      state.relayRequests.append(limit)
+      return state.relays
+    }
+  }
+
   func shutdown() async throws {}
 }
 
 /// A clock that the test moves.
-private final class HandClock: Sendable {
+final class HandClock: Sendable {
   private let state = Mutex(ContinuousClock.now)
   var now: ContinuousClock.Instant { state.withLock { $0 } }
   func advance(by duration: Duration) { state.withLock { $0 += duration } }

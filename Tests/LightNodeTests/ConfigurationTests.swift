@@ -45,7 +45,7 @@ struct ConfigurationTests {
     #expect(allowed.backboneURL == "http://mock-backbone.local:8080")
     #expect(allowed.region.name == "asia_pacific")
     #expect(allowed.serviceType == .private)
-    #expect(allowed.listenPort == 8_443)
+    #expect(allowed.listenPort == .auto)
     let flags = [("allow_plain_http", ["true"])].map { (key: $0.0, values: $0.1) }
     #expect(try load(seed, flags: flags) == allowed)
     let replaced = [("backbone_url", ["https://backbone.example:8443"])].map { (key: $0.0, values: $0.1) }
@@ -73,6 +73,7 @@ struct ConfigurationTests {
       ("service_type: secret", "service_type", "private, public"),
       ("listen_port: 70000", "listen_port", "1 to 65535"),
       ("listen_port: many", "listen_port", "whole number"),
+      ("listen_port: 0", "listen_port", "auto"),
       ("mtu: 1279", "mtu", "1280 to 2400"),
       ("mtu: 2401", "mtu", "1280 to 2400"),
       ("allow_plain_http: maybe", "allow_plain_http", "true or false"),
@@ -109,7 +110,7 @@ struct ConfigurationTests {
       (key: "endpoints", values: ["192.0.2.1:9001", "[2001:db8::1]:9001"]),
     ]
     let configuration = try load("listen_port: 9000\nregion: europe", flags: port)
-    #expect(configuration.listenPort == 9_001)
+    #expect(configuration.listenPort == .fixed(9_001))
     #expect(configuration.endpoints.count == 2)
     #expect(configuration.region.name == "europe")
     let error = try refusal("region: europe", flags: [(key: "listen_port", values: ["0"])])

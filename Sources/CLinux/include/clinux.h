@@ -83,7 +83,7 @@ void clinux_send(
   clinux_sender *sender, int descriptor, const clinux_run *runs, unsigned run_count,
   clinux_send_counts *counts);
 
-// --- TUN and its addresses (tun.c, netlink.c) -------------------------------------------------------------
+// --- TUN and addresses (tun.c, netlink.c) -----------------------------------------------------------------
 
 enum { CLINUX_NAME_SIZE = 16 };
 
@@ -105,6 +105,12 @@ int clinux_interface_address(int index, const uint8_t *address);
 /// without CONFIG_IPV6_SUBTREES).
 int clinux_interface_route(
   int index, const uint8_t *prefix, uint8_t length, const uint8_t *_Nullable source);
+
+/// Opens a non-blocking socket that hears of changes of addresses and routes (rtnetlink(7)).
+int clinux_changes_open(void);
+/// Takes everything that waits there. Returns 1 when an address of an interface, or a default route, has come or
+/// gone, or when some of it was lost; 0 when it was nothing of that kind.
+int clinux_changes_take(int descriptor);
 
 // --- Waiting and time (wait.c) ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ protocol BackboneConnection: Sendable {
   func logIn(as key: IdentityKey, now: WallTime) async throws -> LoginSession
   func publish(_ record: PeerRecord, token: String) async throws
   func lookUp(_ peer: PeerID, token: String) async throws -> UnverifiedPeerRecord?
+  func relays(near region: Region, limit: Int, token: String) async throws -> [UnverifiedPeerRecord]
   func shutdown() async throws
 }
 
@@ -60,6 +61,8 @@ actor BackboneSession {
   private(set) var clockOffset: Duration = .zero
   /// Called after each login; `hasMoved` when the clocks are further apart, or closer, than before.
   private var onClockOffset: (@Sendable (_ offset: Duration, _ hasMoved: Bool) async -> Void)?
+  /// Called after each login, with the nodes that the backbone has signed.
+  private var onNodes: (@Sendable ([BackboneNode]) async -> Void)?
 
   init(
     url: String?, connection: (any BackboneConnection)?, identity: IdentityKey, logger: Logger,
@@ -77,9 +80,12 @@ actor BackboneSession {
   }
 
   func notifyClockOffset(_ body: @escaping @Sendable (Duration, Bool) async -> Void) { onClockOffset = body }
+  func notifyNodes(_ body: @escaping @Sendable ([BackboneNode]) async -> Void) { onNodes = body }
 
   /// This machine's time, corrected by what the backbone's clock shows.
   var wallNow: WallTime { wall() + clockOffset }
+
+  var isLoggedIn: Bool { login != nil }
 
   /// Whether the backbone has this very record.
   func hasPublished(_ sequence: SequenceNumber) -> Bool { publishedSequence == sequence }
@@ -128,33 +134,56 @@ actor BackboneSession {
     return max(.milliseconds(100), renewAt - now())
   }
 
-  /// The backbone's word on a peer, for the node's look-up. Logs in once more when the token is refused.
+  /// The backbone's word on a peer, for the node's look-up.
   func lookUp(_ peer: PeerID) async -> BackboneAnswer {
-    guard let connection else { return .unavailable("no backbone is configured") }
+    do throws(Unavailable) {
+      let answer = try await ask { try await $0.lookUp(peer, token: $1) }
+      return answer.map { .found($0) } ?? .notFound
+    } catch {
+      return .unavailable(error.reason)
+    }
+  }
+
+  /// Records of relays, not verified yet, those of `region` first.
+  func relays(near region: Region, limit: Int) async throws(Unavailable) -> [UnverifiedPeerRecord] {
+    try await ask { try await $0.relays(near: region, limit: limit, token: $1) }
+  }
+
+  /// Why the backbone could not be asked, or did not answer.
+  struct Unavailable: Error, CustomStringConvertible {
+    let reason: String
+    var description: String { reason }
+  }
+
+  /// Asks with the present token; logs in once more when it is refused.
+  private func ask<Answer: Sendable>(
+    _ question: @Sendable (any BackboneConnection, _ token: String) async throws -> Answer
+  ) async throws(Unavailable) -> Answer {
+    guard let connection else { throw Unavailable(reason: "no backbone is configured") }
     for attempt in 0..<2 {
       guard let login else {
-        return .unavailable(report.reason.isEmpty ? "not logged in yet" : report.reason)
+        throw Unavailable(reason: report.reason.isEmpty ? "not logged in yet" : report.reason)
       }
       do {
-        let answer = try await connection.lookUp(peer, token: login.token)
+        let answer = try await question(connection, login.token)
         hasTokenWorked = true
-        return answer.map { .found($0) } ?? .notFound
+        return answer
       } catch BackboneClientError.tokenRefused where attempt == 0 {
         // Others may have a fresh token by now, or be about to.
         if self.login?.token == login.token { self.login = nil }
         guard self.login == nil else { continue }
         do { try await logIn() } catch Refusal.otherLoginFailed {
-          return .unavailable(report.reason)
+          throw Unavailable(reason: report.reason)
         } catch {
           away(error)
-          return .unavailable(Self.printable(error))
+          throw Unavailable(reason: Self.printable(error))
         }
         alarm.ring()
       } catch {
-        return .unavailable(Self.printable(error))
+        throw Unavailable(reason: Self.printable(error))
       }
     }
-    return .unavailable("the backbone refuses fresh tokens")
+    throw Unavailable(reason: "the backbone refuses fresh tokens")
   }
 
   private func logIn() async throws {
@@ -193,6 +222,7 @@ actor BackboneSession {
         metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
     }
     await onClockOffset?(clockOffset, moved.magnitude >= .seconds(60))
+    await onNodes?(session.nodes)
   }
 
   private func publishIfNeeded() async throws {

@@ -44,6 +44,7 @@ extension LightNodeConfiguration {
       ("region", region.name), ("service_type", serviceType.rawValue), ("state_directory", stateDirectory),
       ("listen_port", "\(listenPort)"), ("port_mapping", portMapping.rawValue),
       ("endpoints", endpoints.map(\.description).joined(separator: " ")),
+      ("stun_servers", stunServers.map(\.description).joined(separator: " ")),
       ("backbone_key", backboneKey?.description ?? ""), ("backbone_ca_file", backboneCAFile ?? ""),
       ("allow_plain_http", "\(allowPlainHTTP)"), ("tun_name", tunName), ("mtu", "\(mtu)"),
       ("control_socket", controlSocket), ("control_group", controlGroup), ("metrics_listen", metrics),

@@ -23,12 +23,17 @@ extension LightNodeConfiguration {
     if let file { sources.append(file) }
     if !flags.isEmpty { sources.append(try ConfigurationFile(text: yaml(of: flags), name: "command line")) }
     var peerIDFileGiven = false
+    var listenPortGiven = false
     for index in sources.indices {
       peerIDFileGiven = sources[index].contains("peer_id_file") || peerIDFileGiven
+      listenPortGiven = sources[index].contains("listen_port") || listenPortGiven
       try configuration.read(&sources[index])
       try sources[index].finish()
     }
     if !peerIDFileGiven { configuration.peerIDFile = configuration.stateDirectory + "/peer_id.txt" }
+    if !listenPortGiven, configuration.serviceType == .public {
+      configuration.listenPort = .publicDefault
+    }
     try configuration.check(sources)
     return configuration
   }
@@ -70,7 +75,9 @@ extension LightNodeConfiguration {
       try file.value("region", expected: "1 to 32 of a-z, 0-9, _ and -", parse: { Region($0) }) ?? region
     serviceType = try file.choice("service_type", of: ServiceType.self) ?? serviceType
     stateDirectory = try file.path("state_directory") ?? stateDirectory
-    listenPort = try file.integer("listen_port", in: 1...65_535) ?? listenPort
+    listenPort =
+      try file.value("listen_port", expected: "auto, or a whole number from 1 to 65535") { ListenPort($0) }
+      ?? listenPort
     portMapping =
       try file.value("port_mapping", expected: "one of: auto, off") {
         // YAML takes a bare off for a truth value.
@@ -84,6 +91,10 @@ extension LightNodeConfiguration {
         expected: "an address and port that others can dial, like 203.0.113.7:8443 or "
           + "[2001:db8::7]:8443"
       ) { Self.endpoint($0, permitsLoopback: permitsLoopback) } ?? endpoints
+    stunServers =
+      try file.values(
+        "stun_servers", upTo: 8, expected: "an address and port like 198.51.100.7:3478"
+      ) { Self.endpoint($0, permitsLoopback: permitsLoopback) } ?? stunServers
     backboneKey =
       try file.value("backbone_key", expected: "a KeyHash of 64 hexadecimal digits") { KeyHash(hex: $0) }
       ?? backboneKey

@@ -63,11 +63,14 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var serviceType = ServiceType.private
   /// Key, peer book and caches; mode 0700.
   public var stateDirectory = "/var/lib/shadowmesh"
-  /// UDP, all addresses of both families.
-  public var listenPort = 8_443
+  /// UDP, all addresses of both families. What ``load(path:flags:)`` reads for a public node is
+  /// ``ListenPort/publicDefault`` unless the file names one.
+  public var listenPort = ListenPort.auto
   public var portMapping = PortMappingMode.auto
   /// Endpoints to announce; empty: the dialable addresses of this machine's interfaces.
   public var endpoints: [Endpoint] = []
+  /// STUN servers to ask instead of those that the backbone names.
+  public var stunServers: [Endpoint] = []
   /// Pins the backbone's identity.
   public var backboneKey: KeyHash?
   /// PEM certificates that the backbone's TLS chain may end in, besides the system's.

@@ -13,7 +13,7 @@ actor RecordPublisher {
 
   private let identity: IdentityKey
   private let configuration: LiveConfiguration
-  private let listenPort: Int
+  private let endpoints: OwnEndpoints
   private let folder: StateFolder
   private let membership: Membership
   private let session: BackboneSession
@@ -25,15 +25,14 @@ actor RecordPublisher {
   private var signed: (what: OwnRecord, record: PeerRecord, at: ContinuousClock.Instant)?
   private var lastSequence: UInt64?
   private var mustRenew = false
-  private var mapped: Endpoint?
 
   init(
-    identity: IdentityKey, configuration: LiveConfiguration, listenPort: Int, folder: StateFolder,
+    identity: IdentityKey, configuration: LiveConfiguration, endpoints: OwnEndpoints, folder: StateFolder,
     membership: Membership, session: BackboneSession, loop: NodeLoop, logger: Logger
   ) {
     self.identity = identity
     self.configuration = configuration
-    self.listenPort = listenPort
+    self.endpoints = endpoints
     self.folder = folder
     self.membership = membership
     self.session = session
@@ -47,12 +46,6 @@ actor RecordPublisher {
   /// The times in the record have changed: sign even if nothing else has.
   func renew() {
     mustRenew = true
-    alarm.ring()
-  }
-
-  /// What a router maps to this node, in place of what it did before; `nil` for nothing.
-  func setMapped(_ endpoint: Endpoint?) {
-    mapped = endpoint
     alarm.ring()
   }
 
@@ -74,7 +67,6 @@ actor RecordPublisher {
 
   private func turn() async {
     let what = await wanted()
-    try? await loop.perform { node, now, _ in node.addressesChanged(what.endpoints, now: now) }
     if let signed, !mustRenew, signed.what == what, clock.now - signed.at < OwnRecord.renewal { return }
     do {
       let record = try await sign(what)
@@ -92,16 +84,10 @@ actor RecordPublisher {
 
   private func wanted() async -> OwnRecord {
     let configuration = configuration.current
-    let endpoints =
-      configuration.endpoints.isEmpty
-      ? (mapped.map { [AnnouncedEndpoint(.mapped, $0)] } ?? [])
-        + InterfaceEndpoints.current(
-          port: listenPort, except: configuration.tunName, permitsLoopback: configuration.permitLoopback)
-      : configuration.endpoints.map { AnnouncedEndpoint(.configured, $0) }
+    endpoints.refresh()
     return OwnRecord(
       region: configuration.region, serviceType: configuration.meshServiceType,
-      relayOffer: UInt32(clamping: configuration.relayOfferMbps),
-      endpoints: Array(endpoints.prefix(RecordBody.endpointLimit)),
+      relayOffer: UInt32(clamping: configuration.relayOfferMbps), endpoints: endpoints.announced,
       admitted: await membership.admitted)
   }
 

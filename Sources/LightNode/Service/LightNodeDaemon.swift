@@ -55,7 +55,7 @@ public struct LightNodeDaemon: Sendable {
         "peer_id_file could not be written",
         metadata: ["path": "\(configuration.peerIDFile)", "reason": "\(error)"])
     }
-    let (loop, device, port) = try openLoop(configuration, identity, state)
+    let (loop, device, port) = try openLoop(configuration, identity, state, folder)
     let mtu = DeviceMTU(configuration.mtu, logger: logger) { try device.set(mtu: UInt32($0)) }
     let parts = try Parts(
       configuration: self.configuration, identity: identity, folder: folder, state: state, loop: loop,
@@ -85,6 +85,8 @@ public struct LightNodeDaemon: Sendable {
       .init(service: Piece("backbone session") { try await parts.session.run() }),
       .init(service: Piece("record publisher") { try await parts.publisher.run() }),
       .init(service: parts.mapping),
+      .init(service: Piece("address watch") { try await parts.watch.run() }),
+      .init(service: Piece("relay directory") { try await parts.relays.run() }),
       .init(service: Piece("state saver") { try await parts.saveNowAndThen() }),
       .init(service: Piece("reload at SIGHUP") { await self.reloadAtSignal(parts) }),
       .init(
@@ -150,17 +152,19 @@ public struct LightNodeDaemon: Sendable {
   }
 
   private func openLoop(
-    _ configuration: LightNodeConfiguration, _ identity: IdentityKey, _ state: SavedState
+    _ configuration: LightNodeConfiguration, _ identity: IdentityKey, _ state: SavedState,
+    _ folder: StateFolder
   ) throws -> (loop: NodeLoop, device: TunDevice, port: Int) {
     do {
-      let socket = try UDPSocket(port: UInt16(configuration.listenPort))
+      let socket = try ListenSocket(folder: folder, logger: logger).open(configuration.listenPort)
       let device = try TunDevice(name: configuration.tunName)
       try device.configure(
         address: OverlayAddress(of: identity.keyHash.peerID), mtu: UInt32(DeviceMTU.first(configuration.mtu)))
       let loop = try NodeLoop(
         configuration: NodeConfiguration(
           region: configuration.region, serviceType: configuration.meshServiceType,
-          permitsLoopback: configuration.permitLoopback),
+          permitsLoopback: configuration.permitLoopback, stunServers: configuration.stunServers,
+          localPort: socket.local.port),
         identity: identity, socket: socket, device: device
       ) { [logger] node, now, _ in
         for entry in state.book.entries {
@@ -190,6 +194,7 @@ public struct LightNodeDaemon: Sendable {
             metadata: ["key": "\(change.key)", "old": "\(change.old)", "new": "\(change.new)"])
         }
         parts.publisher.look()
+        parts.watch.look()
       } catch {
         logger.error(
           "the configuration was not taken over; the old one stays in effect",

@@ -16,13 +16,18 @@ final class NoticeReader: Sendable {
   private let loop: NodeLoop
   private let membership: Membership
   private let session: BackboneSession
+  private let endpoints: OwnEndpoints
+  private let publisher: RecordPublisher
   private let mtu: DeviceMTU
   private let logger: Logger
   private let handshakes = Mutex<[PeerID: Duration]>([:])
 
   init(
-    loop: NodeLoop, membership: Membership, session: BackboneSession, mtu: DeviceMTU, logger: Logger
+    loop: NodeLoop, membership: Membership, session: BackboneSession, endpoints: OwnEndpoints,
+    publisher: RecordPublisher, mtu: DeviceMTU, logger: Logger
   ) {
+    self.endpoints = endpoints
+    self.publisher = publisher
     self.mtu = mtu
     self.loop = loop
     self.membership = membership
@@ -80,6 +85,7 @@ final class NoticeReader: Sendable {
       if path.hops > 0 { metadata["path.hops"] = "\(path.hops)" }
       logger.info("path changed", metadata: metadata)
     case .addressObserved(let endpoint):
+      if endpoints.observed(endpoint) { publisher.look() }
       logger.debug("a backbone sees this node", metadata: ["endpoint": "\(endpoint)"])
     case .natDetected(let findings):
       logger.info("what stands between this node and the internet", metadata: ["nat": "\(findings.meaning)"])

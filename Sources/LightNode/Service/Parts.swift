@@ -16,18 +16,23 @@ struct Parts: Sendable {
   let loop: NodeLoop
   let membership: Membership
   let session: BackboneSession
+  let endpoints: OwnEndpoints
   let publisher: RecordPublisher
+  let relays: RelayDirectory
+  let watch: AddressWatch
   let mapping: PortMappingService
   let reader: NoticeReader
   let controlServer: ControlServer
   let folder: StateFolder
   let logger: Logger
+  private let configuration: LiveConfiguration
 
   init(
     configuration live: LiveConfiguration, identity: IdentityKey, folder: StateFolder, state: SavedState,
     loop: NodeLoop, mtu: DeviceMTU, listenPort: Int, logger: Logger
   ) throws {
     let configuration = live.current
+    self.configuration = live
     self.loop = loop
     self.folder = folder
     self.logger = logger
@@ -36,13 +41,27 @@ struct Parts: Sendable {
     session = BackboneSession(
       url: configuration.backboneURL, connection: try Self.connection(configuration), identity: identity,
       logger: logger, wall: { HostClock.wall })
+    endpoints = OwnEndpoints(configuration: live, listenPort: listenPort)
     publisher = RecordPublisher(
-      identity: identity, configuration: live, listenPort: listenPort, folder: folder,
+      identity: identity, configuration: live, endpoints: endpoints, folder: folder,
       membership: membership, session: session, loop: loop, logger: logger)
+    relays = RelayDirectory(region: configuration.region, session: session, logger: logger) { [loop] in
+      await loop.take(relays: $0)
+    }
+    watch = AddressWatch(own: endpoints, logger: logger) { [loop, publisher] in
+      await loop.take(ownEndpoints: $0, hasMoved: $1)
+      publisher.look()
+    }
     mapping = PortMappingService(
       configuration: live, port: UInt16(clamping: listenPort), logger: logger
-    ) { [publisher] in await publisher.setMapped($0) }
-    reader = NoticeReader(loop: loop, membership: membership, session: session, mtu: mtu, logger: logger)
+    ) { [endpoints, publisher, watch] in
+      endpoints.set(.mapped, $0.map { [$0] } ?? [])
+      watch.look()
+      publisher.look()
+    }
+    reader = NoticeReader(
+      loop: loop, membership: membership, session: session, endpoints: endpoints, publisher: publisher,
+      mtu: mtu, logger: logger)
     let desk = ControlDesk(
       identity: identity.keyHash, configuration: live, listenPort: listenPort,
       started: ContinuousClock.now, loop: loop, membership: membership, session: session,
@@ -76,6 +95,11 @@ struct Parts: Sendable {
     await session.notifyClockOffset { [loop, publisher] offset, hasMoved in
       try? await loop.perform { node, now, _ in node.setClockOffset(offset, now: now) }
       if hasMoved { await publisher.renew() }
+    }
+    await session.notifyNodes { [loop, relays, configuration] nodes in
+      await loop.take(backbones: nodes)
+      if configuration.current.stunServers.isEmpty { await loop.take(stunServers: nodes.compactMap(\.stun)) }
+      relays.look()
     }
   }
 

@@ -9,6 +9,7 @@ struct StateFolder: Sendable {
   private let invites: StateFile
   private let sequence: StateFile
   private let cache: StateFile
+  private let listenPort: StateFile
 
   init(directory: String) {
     peers = StateFile(path: directory + "/peers.json", sizeLimit: 8 << 20)
@@ -16,6 +17,7 @@ struct StateFolder: Sendable {
     invites = StateFile(path: directory + "/invites.json", sizeLimit: 1 << 20)
     sequence = StateFile(path: directory + "/record.sequence", sizeLimit: 64)
     cache = StateFile(path: directory + "/cache", sizeLimit: 16 << 20)
+    listenPort = StateFile(path: directory + "/listen.port", sizeLimit: 64)
   }
 
   /// A state file that does not hold what it should. It stays as it is; `next` is what a person can do.
@@ -76,6 +78,18 @@ struct StateFolder: Sendable {
   }
 
   func writeSequence(_ number: UInt64) throws { try sequence.write(Array("\(number)\n".utf8)) }
+
+  /// The port that was drawn for `listen_port: auto`; `nil` before the first start.
+  func readListenPort() throws -> UInt16? {
+    guard let bytes = try listenPort.read() else { return nil }
+    let text = String(decoding: bytes, as: UTF8.self)
+    guard text.hasSuffix("\n"), case .fixed(let port)? = ListenPort(String(text.dropLast())) else {
+      throw Damaged(path: listenPort.path, reason: "it is not a port", next: "nothing: another is drawn")
+    }
+    return port
+  }
+
+  func writeListenPort(_ port: UInt16) throws { try listenPort.write(Array("\(port)\n".utf8)) }
 
   /// Cached records and the routing table; `nil` when there are none. A damaged cache is worth a line in the
   /// log only.

@@ -68,8 +68,14 @@ extension MeshNode {
     guard kept != addresses.announced else { return }
     let isFirst = addresses.announced.isEmpty
     addresses.announced = kept
+    guard isFirst else { return networkChanged(now: now) }
     detectAgainSoon(now: now)
-    guard !isFirst else { return }
+  }
+
+  /// This machine is on another network, whether or not its own addresses show it: sessions look at their
+  /// paths anew.
+  public mutating func networkChanged(now: Instant) {
+    detectAgainSoon(now: now)
     for peerID in neighbours.entries.filter(\.isConnected).map(\.peerID) {
       guard let slot = neighbours.slot(peerID) else { continue }
       if neighbours.entries[slot].isBackbone { observeAgain(slot, now: now) }
