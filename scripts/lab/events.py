@@ -13,6 +13,7 @@ FILE = 64 << 20
 LONGEST_STALL = 5.0
 MOST_CONTROL = 64 << 10  # bytes to and from the backbone
 BIG_FILE = 256 << 20
+SETTLE = 15.0  # seconds: records are published and paths to the backbone are measured before
 
 
 class Events:
@@ -43,6 +44,7 @@ class Events:
                 )
                 self.say(pair.reason)
                 return self.figures
+            time.sleep(SETTLE)
             before = self.world.internet.count(self.world.backbone.link)
             file = pair.transfer(BIG_FILE).wait()
             after = self.world.internet.count(self.world.backbone.link)

@@ -25,6 +25,7 @@ class Try:
     best_path: float | None = None
     kind: str = "none"
     hops: int | None = None
+    endpoint: str = ""
     reason: str = ""
     first_kind: str = ""
 
@@ -118,7 +119,8 @@ class Grid:
             watch.stop(UPGRADE)
         outcome.best_path, outcome.first_kind = watch.reached, watch.first_kind
         path = one.peer(two.name)["path"]
-        outcome.kind, outcome.hops, outcome.reason = path["kind"], hops(path), path["reason"]
+        outcome.kind, outcome.hops = path["kind"], hops(path)
+        outcome.endpoint, outcome.reason = path["endpoint"], path["reason"]
         return outcome
 
 

@@ -2,9 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from .daemons import Backbone, Node, binary
+from .daemons import Backbone, Node
 from .echo import Echo
-from .programs import output_of
 
 HTTPS = 443  # where UDP is blocked, what isn't 80 or 443 is too
 PORT = 8443
@@ -23,7 +22,6 @@ class Mesh:
         self.echo = Echo()
         self.nodes = {}
         self.relays = []
-        self.has_reset = None
         self.killed = []
         addresses = [*world.backbone.addresses4[:1], *world.backbone.addresses6[:1]]
         self.backbone = Backbone(
@@ -32,7 +30,7 @@ class Mesh:
         self.programs.append(self.backbone.program)
 
     def backbone_keys(self, server):
-        return {}
+        return {"stun": {"addresses": server.addresses4 + server.addresses6}}
 
     def start_relays(self):
         self.relays = self._start([(server, server.place.name) for server in self.world.relays], self._relay)
@@ -51,9 +49,7 @@ class Mesh:
     def _site_node(self, end):
         site, machine = end
         address = None if site.kind.ipv4 else self.world.backbone.addresses6[0]
-        # Two machines of one LAN at the same port look symmetric to each other's servers: masquerade moves one.
-        port = PORT + site.machines.index(machine)
-        return self._node(machine, machine.name, address, {"listen_port": port, **self.keys})
+        return self._node(machine, machine.name, address, dict(self.keys))
 
     def _node(self, place, name, address, keys):
         return Node(place, self.world.directory, self.backbone, name, address, keys)
@@ -74,16 +70,8 @@ class Mesh:
 
     def reset(self, first, second):
         """Both lose their session with the other, and what they know of how to get there."""
-        if self.has_reset is None:
-            self.has_reset = "reset" in output_of(
-                [binary("shadowmesh"), "peer", "--help"], "shadowmesh --help"
-            )
-        if self.has_reset:
-            second.ask("resetPeer", name=first.name)
-            first.ask("resetPeer", name=second.name)
-        else:
-            self.separate(first, second)
-            self.introduce(first, second)
+        second.ask("resetPeer", name=first.name)
+        first.ask("resetPeer", name=second.name)
 
     def want_relays(self, first, second, count):
         """From now on the two use that many relays where they can't do without."""

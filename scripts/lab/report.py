@@ -132,6 +132,7 @@ def grid_json(cells):
                     "first_path": each.first_kind,
                     "path": each.kind,
                     "hops": each.hops,
+                    "endpoint": each.endpoint,
                     "reason": each.reason,
                 }
                 for each in cell.tries
