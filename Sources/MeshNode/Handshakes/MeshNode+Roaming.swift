@@ -17,7 +17,7 @@ extension MeshNode {
   mutating func moved(_ slot: Int, to endpoint: Endpoint, now: Instant) {
     neighbours.entries[slot].current?.endpoint = endpoint
     neighbours.entries[slot].current?.origin = .moved
-    if let limit = Self.pathLimit(to: endpoint) {
+    if let limit = pathLimit(slot, to: endpoint) {
       neighbours.entries[slot].current?.session.pathChanged(limit: limit, now: now, into: &sessionActions)
     }
     neighbours.entries[slot].addCandidate(endpoint, .lastUsed)

@@ -179,7 +179,8 @@ extension MeshNode {
     guard neighbours.controlCount >= NodeLimits.controlSessions else { return true }
     let quiet = neighbours.entries.indices.filter {
       let neighbour = neighbours.entries[$0]
-      return !neighbour.isPeer && neighbour.inboundPrefix == nil && neighbour.attempt == nil
+      return !neighbour.isPeer && !neighbour.isBackbone && neighbour.inboundPrefix == nil
+        && neighbour.attempt == nil
         && neighbour.lastUsed + Self.quietTime <= now
     }
     let quietest = quiet.min { neighbours.entries[$0].lastUsed < neighbours.entries[$1].lastUsed }

@@ -1,3 +1,4 @@
+import MeshCrypto
 import MeshRelay
 import MeshSession
 public import MeshWire
@@ -18,9 +19,12 @@ extension MeshNode {
     }
   }
 
-  /// The largest datagram that can pass on the way to an endpoint, when that is known without asking.
-  static func pathLimit(to endpoint: Endpoint) -> Int? {
-    if case .circuit = endpoint.carrier { CellLayout.largestPayload } else { nil }
+  /// The largest datagram that can pass on the way to an endpoint of a neighbour, when that is known without
+  /// asking, or worth no question: between a node and its backbone nothing large goes.
+  func pathLimit(_ slot: Int, to endpoint: Endpoint) -> Int? {
+    if case .circuit = endpoint.carrier { return CellLayout.largestPayload }
+    let isIntroducer = neighbours.entries[slot].isBackbone || configuration.serviceType == .backbone
+    return isIntroducer ? Layout.basePayload : nil
   }
 
   /// Looks again at what every peer's path carries whole.

@@ -57,9 +57,12 @@ extension MeshNode {
     } else {
       neighbours.entries[slot].paths.established(on: live.endpoint, kind, now: now)
     }
-    if let limit = neighbours.entries[slot].current.flatMap({ Self.pathLimit(to: $0.endpoint) }) {
+    let endpoint = neighbours.entries[slot].current?.endpoint ?? live.endpoint
+    if let limit = pathLimit(slot, to: endpoint) {
       neighbours.entries[slot].current?.session.pathChanged(limit: limit, now: now, into: &sessionActions)
     }
+    // Whatever reaches a relay or a backbone will do, unless it is a stream.
+    guard neighbours.entries[slot].isPeer || kind == .stream else { return advancePaths(slot, now: now) }
     for candidate in neighbours.entries[slot].candidates where candidate.origin != .hint {
       neighbours.entries[slot].paths.found(candidate.endpoint, pathKind(of: candidate.endpoint), now: now)
     }
@@ -91,7 +94,7 @@ extension MeshNode {
     neighbours.entries[slot].current?.endpoint = endpoint
     neighbours.entries[slot].current?.origin = change == .better ? .better : .fallback
     neighbours.entries[slot].current!.session.pathChanged(
-      limit: Self.pathLimit(to: endpoint), now: now, into: &sessionActions)
+      limit: pathLimit(slot, to: endpoint), now: now, into: &sessionActions)
     performSessionActions(slot, current: true, now)
     counters.pathChanges += 1
     let neighbour = neighbours.entries[slot]
