@@ -1,5 +1,6 @@
 internal import Kademlia
 public import MeshCrypto
+internal import MeshRelay
 internal import MeshSession
 public import MeshWire
 
@@ -31,6 +32,17 @@ public struct MeshNode {
   /// Bundles of a snapshot that wait to be verified, the last one first.
   var restoring: [[UInt8]] = []
 
+  /// What this node relays for others; `nil` when it offers nothing.
+  var relay: RelayServer?
+  /// Circuits that end here.
+  var circuits: CircuitClient
+  var relays = RelayBook()
+  var isMakingOnionKey = false
+  /// Reused between calls, so that a cell on its way appends without allocating.
+  var circuitActions: [CircuitAction] = []
+  /// Monotonic time as of the latest input: what is sent through a circuit is sealed wherever it is sent.
+  var latest: Instant
+
   /// Monotonic counts since the node began.
   public internal(set) var counters = NodeCounters()
   private var actions = ActionQueue()
@@ -61,8 +73,10 @@ public struct MeshNode {
     self.configuration = configuration
     self.wall = wall
     wallReading = (wall, now)
+    latest = now
     own = publicKey
     stun = NodeSTUN(servers: configuration.stunServers, now: now)
+    circuits = CircuitClient(own: publicKey.keyHash)
     ownPeerID = publicKey.keyHash.peerID
     random = SeededRandom(seed: randomSeed)
     responders = ResponderTable(
@@ -72,6 +86,7 @@ public struct MeshNode {
     var limits = RoutingTable.Limits()
     limits.allowsLoopback = configuration.permitsLoopback
     table = RoutingTable(own: ownPeerID, limits: limits, now: now)
+    beginRelaying(now: now)
   }
 
   /// The next thing to do; `nil` when there is none.
@@ -82,12 +97,16 @@ public struct MeshNode {
   }
 
   mutating func emit(_ action: NodeAction) {
+    if case .send(let datagram, let endpoint) = action, case .circuit(let circuit) = endpoint.carrier {
+      return sendThrough(circuit, datagram.span)
+    }
     if !actions.append(action) { counters.count(.actionsFull) }
   }
 
   mutating func emit(_ event: NodeEvent) { emit(.event(event)) }
 
   mutating func readWall(_ wall: WallTime, at now: Instant) {
+    latest = max(latest, now)
     wallReading = (wall + clockOffset, now)
     self.wall = wallReading.wall
   }
@@ -101,7 +120,10 @@ public struct MeshNode {
   }
 
   /// Called by every input that may look at an expiry: the last reading may be an hour old.
-  mutating func carryWall(to now: Instant) { wall = wallReading.wall + (now - wallReading.at) }
+  mutating func carryWall(to now: Instant) {
+    latest = max(latest, now)
+    wall = wallReading.wall + (now - wallReading.at)
+  }
 
   mutating func takeNumber() -> UInt64 {
     defer { nextNumber += 1 }
@@ -125,6 +147,9 @@ public struct MeshNode {
     case .responder(let id): responderComputed(id, result, now)
     case .session(let peerID, let serial): sessionComputed(peerID, serial, result, now)
     case .record(let purpose): recordChecked(purpose, result, now)
+    case .onionKey: onionKeyMade(result, now)
+    case .create(let ticket): createComputed(ticket, result, now)
+    case .circuit(let circuit, let hop): circuitComputed(circuit, hop, result, now)
     }
   }
 
@@ -168,6 +193,9 @@ enum JobOwner {
   case responder(HalfOpenID)
   case session(PeerID, serial: UInt64)
   case record(RecordPurpose)
+  case onionKey
+  case create(CreateTicket)
+  case circuit(CircuitNumber, hop: Int)
 }
 
 /// Operations that the shell was asked for and hasn't answered.

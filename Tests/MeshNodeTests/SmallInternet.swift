@@ -57,21 +57,25 @@ struct SmallInternet {
   /// Adds a node at 198.18.NUMBER.1:8443.
   mutating func addHost(
     _ serviceType: ServiceType = .lightPrivate, at address: IPAddress? = nil, clockError: Duration = .zero,
-    identity: IdentityKey? = nil
+    identity: IdentityKey? = nil, relayOffer: UInt32 = 0,
+    configure: (inout NodeConfiguration) -> Void = { _ in }
   ) throws -> Int {
     let identity = try identity ?? IdentityKey()
     let number = hosts.count
-    let configuration = NodeConfiguration(region: region, serviceType: serviceType)
+    var configuration = NodeConfiguration(region: region, serviceType: serviceType)
+    configuration.relayOffer = relayOffer
+    configure(&configuration)
     let seed = Primitives.sha256([UInt8(number)])
     let node = MeshNode(
       configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now,
       wall: wall + clockError)
     let endpoint = Endpoint(address ?? .v4(0xc612_0001 + UInt32(number) << 8), port: 8_443)
     hosts.append(Host(identity: identity, node: node, endpoint: endpoint, clockError: clockError))
+    settle(number)
     return number
   }
 
-  private var region: Region { Region("europe") ?? { preconditionFailure("a good name") }() }
+  var region: Region { Region("europe") ?? { preconditionFailure("a good name") }() }
 
   /// A record of this host, as its shell would sign it.
   func record(
@@ -182,7 +186,7 @@ struct SmallInternet {
     case .pair(let first, let second, let to):
       post(Array(output[..<first]), from: hosts[host].endpoint, to: to)
       post(Array(output[first..<first + second]), from: hosts[host].endpoint, to: to)
-    case .queued, .dropped: break
+    case .queued, .relayed, .dropped: break
     }
     settle(host)
     return sent

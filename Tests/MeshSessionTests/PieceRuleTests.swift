@@ -10,7 +10,10 @@ import Testing
     receiveIndex: UInt32 = 1
   ) -> String {
     let piece = [0, 0, 0, 1, index, count] + [UInt8](repeating: 5, count: size)
-    return switch table.add(piece, isControl: isControl, receiveIndex: receiveIndex, now: World.start) {
+    return
+      switch table.add(
+        piece, of: isControl ? .controlPiece : .packetPiece, receiveIndex: receiveIndex, now: World.start)
+    {
     case .waiting: "waiting"
     case .complete(let message): "complete \(message.count)"
     case .dropped(let reason): "\(reason)"

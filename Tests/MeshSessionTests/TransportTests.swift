@@ -108,7 +108,7 @@ import Testing
 
   @Test func unknownContentAndAnEmptyPacketBodyAreDropped() throws {
     let world = World.connected()
-    for text in [[0x01], [0x02], [0x00, 1], [0x03, 1], [0x11], [0x10, 1], [0xff]] as [[UInt8]] {
+    for text in [[0x01], [0x02], [0x00, 1], [0x03], [0x11], [0x10, 1], [0xff]] as [[UInt8]] {
       let datagram = world.alice.sessions[0].sealWhole(text)
       world.bob.receive(datagram, from: world.alice.endpoint, now: world.now)
     }
@@ -132,6 +132,29 @@ import Testing
     #expect(world.alice.session?.refusals[.tooLarge] == 1)
   }
 
+  @Test(arguments: [1_452, 1_232])
+  func aCellTravelsInOneDatagramOrInTwo(largest: Int) throws {
+    let world = World.connected()
+    world.fate = { _, sent in sent.bytes.count > largest ? [] : [World.latency] }
+    world.run(for: .seconds(5))
+    let cell = (0..<1_419).map { UInt8(truncatingIfNeeded: $0) }
+    var output = [UInt8](repeating: 0, count: 1_600)
+    var span = output.mutableSpan
+    let outcome = world.alice.sessions[0].seal(cell: cell.span, into: &span, now: world.now)
+    let sizes: [Int]
+    switch outcome {
+    case .one(let size): sizes = [size]
+    case .two(let first, let second): sizes = [first, second]
+    case .refused: sizes = []
+    }
+    #expect(sizes == (largest == 1_452 ? [1_452] : [749, 748]))
+    for datagram in [Array(output[..<sizes[0]]), Array(output[sizes[0]...].prefix(sizes.last ?? 0))] {
+      world.bob.receive(datagram, from: world.alice.endpoint, now: world.now)
+    }
+    #expect(world.bob.cells == [cell])
+    #expect(world.bob.packets.isEmpty)
+  }
+
   @Test func controlMessagesTravelInTwelvePiecesAtMost() throws {
     let world = World.connected()
     world.fate = { _, sent in sent.bytes.count > 1_232 ? [] : [World.latency] }
@@ -151,7 +174,7 @@ import Testing
       [0, 0, 0, id, index, count] + [UInt8](repeating: id, count: size)
     }
     func add(_ piece: [UInt8], control: Bool = false, at now: Instant = World.start) -> String {
-      switch table.add(piece, isControl: control, receiveIndex: 1, now: now) {
+      switch table.add(piece, of: control ? .controlPiece : .packetPiece, receiveIndex: 1, now: now) {
       case .waiting: "waiting"
       case .complete(let message): "complete \(message.count)"
       case .dropped(let reason): "\(reason)"
@@ -175,7 +198,7 @@ import Testing
     for id in 0..<64 as Range<UInt8> {
       for index in 0..<11 as Range<UInt8> {
         let outcome = large.add(
-          piece(id, index, 12, 1_193), isControl: true, receiveIndex: 1, now: World.start)
+          piece(id, index, 12, 1_193), of: .controlPiece, receiveIndex: 1, now: World.start)
         if case .waiting = outcome { taken += 1_193 }
       }
     }

@@ -40,6 +40,7 @@ final class Node {
   var outbox: [(datagram: [UInt8], to: Endpoint)] = []
   var jobs: [CryptoJob] = []
   var packets: [[UInt8]] = []
+  var cells: [[UInt8]] = []
   var controls: [[UInt8]] = []
   var drops: [HandshakeDrop] = []
   var transportDrops: [TransportDrop] = []
@@ -140,6 +141,8 @@ final class Node {
     switch outcome {
     case .packet(let range): packets.append(Array(datagram[range]))
     case .assembled(let packet): packets.append(packet)
+    case .cell(let range): cells.append(Array(datagram[range]))
+    case .assembledCell(let cell): cells.append(cell)
     case .control(let message): controls.append(message)
     case .dropped(let reason): transportDrops.append(reason)
     case .keepalive, .handled: break

@@ -1,4 +1,5 @@
 import MeshCrypto
+import MeshNode
 import MeshWire
 
 /// One key that differs between the running configuration and the file as read again (SIGHUP).
@@ -21,7 +22,7 @@ extension LightNodeConfiguration {
   }
 
   /// Keys that a running daemon takes over at once.
-  static let liveKeys: Set<String> = ["log_level", "endpoints", "relay_offer_mbps"]
+  static let liveKeys: Set<String> = ["log_level", "endpoints", "relay_offer_mbps", "relay.operator"]
 
   /// This configuration with those keys of `new` that need no restart.
   public func takingLiveKeys(from new: LightNodeConfiguration) -> LightNodeConfiguration {
@@ -29,6 +30,7 @@ extension LightNodeConfiguration {
     result.logLevel = new.logLevel
     result.endpoints = new.endpoints
     result.relayOfferMbps = new.relayOfferMbps
+    result.relayOperator = new.relayOperator
     return result
   }
 
@@ -49,7 +51,9 @@ extension LightNodeConfiguration {
       ("allow_plain_http", "\(allowPlainHTTP)"), ("tun_name", tunName), ("mtu", "\(mtu)"),
       ("control_socket", controlSocket), ("control_group", controlGroup), ("metrics_listen", metrics),
       ("log_level", logLevel.rawValue), ("relay_offer_mbps", "\(relayOfferMbps)"),
-      ("permit_loopback", "\(permitLoopback)"), ("backbone_invite_file", backboneInviteFile ?? ""),
+      ("relay.operator", relayOperator.name), ("relay.admit", relayAdmit.rawValue),
+      ("relay.hops", "\(relayHops)"), ("permit_loopback", "\(permitLoopback)"),
+      ("backbone_invite_file", backboneInviteFile ?? ""),
       ("passphrase_file", passphraseFile ?? ""),
     ]
   }

@@ -1,4 +1,5 @@
 import MeshCrypto
+import MeshNode
 import MeshWire
 public import StrictConfiguration
 
@@ -123,6 +124,13 @@ extension LightNodeConfiguration {
       } ?? metricsListener
     logLevel = try file.choice("log_level", of: LogLevel.self) ?? logLevel
     relayOfferMbps = try file.integer("relay_offer_mbps", in: 0...100_000) ?? relayOfferMbps
+    relayOperator =
+      try file.value(
+        "relay.operator", expected: "at most 32 of a-z, 0-9, _, - and .", parse: { OperatorName($0) })
+      ?? relayOperator
+    relayAdmit =
+      try file.choice("relay.admit", of: NodeConfiguration.RelayAdmission.self) ?? relayAdmit
+    relayHops = try file.integer("relay.hops", in: 1...3) ?? relayHops
     backboneInviteFile = try file.path("backbone_invite_file") ?? backboneInviteFile
     passphraseFile = try file.path("passphrase_file") ?? passphraseFile
   }

@@ -1,6 +1,6 @@
 import ControlAPI
 public import MeshCrypto
-import MeshNode
+public import MeshNode
 public import MeshWire
 
 /// What `shadowmesh-lightnode` runs with: the seed's five keys, and ours beside them, all with sane defaults.
@@ -85,6 +85,12 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var logLevel = LogLevel.info
   /// Mbit/s that a public node offers to relay; 0 for none.
   public var relayOfferMbps = 0
+  /// Who says to run this relay; relays of one name never meet in one chain.
+  public var relayOperator = OperatorName.unnamed
+  /// Whom this node relays for.
+  public var relayAdmit = NodeConfiguration.RelayAdmission.all
+  /// Relays on the way to a peer that is reached through relays, 1 to 3.
+  public var relayHops = 1
   /// Loopback endpoints count as dialable: for two nodes on one machine.
   public var permitLoopback = false
   /// A file whose first line is the backbone's one-time invitation.

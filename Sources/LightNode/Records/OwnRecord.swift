@@ -14,6 +14,10 @@ struct OwnRecord: Hashable, Sendable {
   var endpoints: [AnnouncedEndpoint]
   /// Who may see a private node's endpoints: every peer whose KeyHash is known.
   var admitted: [KeyHash]
+  /// How others use this node as a relay; of a public node with an offer only.
+  var relay: RelayAnnouncement?
+  /// Where a private node is reached through relays; at most ``RecordPrivatePart/reservationLimit``.
+  var reservations: [RelayReservation] = []
 
   /// The next sequence number: above the last one that was signed, whatever the clock says, and above the one
   /// that a node signed that shares this key and lost its state, where the clock allows.
@@ -31,10 +35,12 @@ struct OwnRecord: Hashable, Sendable {
     let shown = Array(endpoints.prefix(RecordBody.endpointLimit))
     guard serviceType == .lightPrivate else {
       body.endpoints = shown
+      if serviceType == .lightPublic, relayOffer > 0 { body.relay = relay }
       return try PeerRecord.sign(body, privatePart: nil, with: key)
     }
     let part = RecordPrivatePart(
-      endpoints: shown, admitted: Array(admitted.prefix(RecordPrivatePart.admissionLimit)), salt: salt)
+      endpoints: shown, admitted: Array(admitted.prefix(RecordPrivatePart.admissionLimit)), salt: salt,
+      reservations: Array(reservations.prefix(RecordPrivatePart.reservationLimit)))
     return try PeerRecord.sign(body, privatePart: part, with: key)
   }
 }

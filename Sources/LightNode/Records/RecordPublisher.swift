@@ -25,6 +25,8 @@ actor RecordPublisher {
   private var signed: (what: OwnRecord, record: PeerRecord, at: ContinuousClock.Instant)?
   private var lastSequence: UInt64?
   private var mustRenew = false
+  private var onionKey: (offer: KeyExchangeOffer, week: UInt32)?
+  private var reservations: [RelayReservation] = []
 
   init(
     identity: IdentityKey, configuration: LiveConfiguration, endpoints: OwnEndpoints, folder: StateFolder,
@@ -46,6 +48,18 @@ actor RecordPublisher {
   /// The times in the record have changed: sign even if nothing else has.
   func renew() {
     mustRenew = true
+    alarm.ring()
+  }
+
+  /// The key that circuits through this relay are agreed on with.
+  func setOnionKey(_ offer: KeyExchangeOffer, week: UInt32) {
+    onionKey = (offer, week)
+    alarm.ring()
+  }
+
+  /// The relays at which this node is reached, in place of those before.
+  func setReservations(_ reservations: [RelayReservation]) {
+    self.reservations = reservations
     alarm.ring()
   }
 
@@ -87,8 +101,17 @@ actor RecordPublisher {
     endpoints.refresh()
     return OwnRecord(
       region: configuration.region, serviceType: configuration.meshServiceType,
-      relayOffer: UInt32(clamping: configuration.relayOfferMbps), endpoints: endpoints.announced,
-      admitted: await membership.admitted)
+      relayOffer: UInt32(clamping: configuration.relayOfferMbps),
+      endpoints: endpoints.announced,
+      admitted: await membership.admitted, relay: announcement(configuration), reservations: reservations)
+  }
+
+  private func announcement(_ configuration: LightNodeConfiguration) -> RelayAnnouncement? {
+    guard let onionKey, configuration.relayOfferMbps > 0, configuration.serviceType == .public else {
+      return nil
+    }
+    return RelayAnnouncement(
+      onionKey: onionKey.offer, week: onionKey.week, operatorName: configuration.relayOperator)
   }
 
   /// The number is on the disk before anybody sees a record that has it.

@@ -160,11 +160,15 @@ public struct LightNodeDaemon: Sendable {
       let device = try TunDevice(name: configuration.tunName)
       try device.configure(
         address: OverlayAddress(of: identity.keyHash.peerID), mtu: UInt32(DeviceMTU.first(configuration.mtu)))
+      var node = NodeConfiguration(
+        region: configuration.region, serviceType: configuration.meshServiceType,
+        permitsLoopback: configuration.permitLoopback, stunServers: configuration.stunServers,
+        localPort: socket.local.port)
+      node.relayOffer = UInt32(clamping: configuration.relayOfferMbps)
+      node.relayAdmission = configuration.relayAdmit
+      node.relayHops = configuration.relayHops
       let loop = try NodeLoop(
-        configuration: NodeConfiguration(
-          region: configuration.region, serviceType: configuration.meshServiceType,
-          permitsLoopback: configuration.permitLoopback, stunServers: configuration.stunServers,
-          localPort: socket.local.port),
+        configuration: node,
         identity: identity, socket: socket, device: device
       ) { [logger] node, now, _ in
         for entry in state.book.entries {

@@ -89,6 +89,20 @@ final class NoticeReader: Sendable {
       logger.debug("a backbone sees this node", metadata: ["endpoint": "\(endpoint)"])
     case .natDetected(let findings):
       logger.info("what stands between this node and the internet", metadata: ["nat": "\(findings.meaning)"])
+    case .reservationsChanged(let places):
+      await publisher.setReservations(places)
+      logger.info("places at relays", metadata: ["relays": "\(places.count)"])
+    case .onionKeyMade(let offer, let week):
+      await publisher.setOnionKey(offer, week: week)
+      logger.info("this relay has an onion key for the week", metadata: ["week": "\(week)"])
+    case .entryRelayChanged(let relay):
+      logger.debug("entry relay", metadata: ["relay.id": "\(relay?.peerID.description ?? "none")"])
+    case .circuitOpened(let peerID, let hops, let took):
+      logger.info(
+        "circuit stands",
+        metadata: ["peer.id": "\(peerID)", "path.hops": "\(hops)", "took.ms": "\(took.milliseconds)"])
+    case .circuitEnded(let peerID, let reason):
+      logger.info("circuit ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
     case .peerLost(let peerID, let reason):
       logger.info("session ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
     case .handshakeFailed(let peerID, let reason):

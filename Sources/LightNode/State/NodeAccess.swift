@@ -43,5 +43,7 @@ extension NodeLoop {
   }
 
   /// Verified records of relays to choose from.
-  func take(relays: [PeerRecord]) async {}
+  func take(relays: [PeerRecord]) async {
+    try? await perform { node, now, _ in node.setRelays(relays, now: now) }
+  }
 }

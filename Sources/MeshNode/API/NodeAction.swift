@@ -31,6 +31,8 @@ public enum Sent: Sendable, Hashable {
   case pair(first: Int, second: Int, to: Endpoint)
   /// It waits for a session.
   case queued
+  /// It goes through relays: its datagrams are among the actions.
+  case relayed
   case dropped(DropReason)
 }
 
@@ -69,6 +71,14 @@ public enum DropReason: String, Sendable, Hashable, CaseIterable {
   case challengeHeld = "challenge_held"
   case actionsFull = "actions_full"
   case tableFull = "table_full"
+  /// A cell of a circuit that is malformed, of no circuit of ours, or whose circuit doesn't stand.
+  case cellRefused = "cell_refused"
+  /// A cell that came before, or whose layer doesn't open.
+  case cellForged = "cell_forged"
+  /// A cell over the offered rate, a neighbour's share of it, or what was granted.
+  case relayLimit = "relay_limit"
+  /// A reservation or a circuit that this relay refused.
+  case relayRefused = "relay_refused"
 }
 
 /// Names a look-up that ``MeshNode/lookUp(_:now:)`` started.
@@ -144,6 +154,16 @@ public enum NodeEvent: Sendable {
   case pingFinished(PingID, PingOutcome)
   /// Someone proved knowledge of invitation `index`; the shell adds them as a peer.
   case inviteRedeemed(index: Int, by: IdentityPublicKey, at: Endpoint)
+  /// The places at relays where peers can reach this node: the shell puts them into its next record.
+  case reservationsChanged([RelayReservation])
+  /// This relay's onion key, and the week that it was made in: for the next record.
+  case onionKeyMade(KeyExchangeOffer, week: UInt32)
+  /// The relay that longer chains begin at, to be given back after a restart.
+  case entryRelayChanged(KeyHash?)
+  /// A circuit to a peer stands.
+  case circuitOpened(PeerID, hops: Int, took: Duration)
+  /// A circuit to a peer ended, or never stood, for this reason.
+  case circuitEnded(PeerID, reason: String)
   /// The inviter took our secret, or refused it.
   case inviteAnswered(RedemptionID, InviteAnswer)
 }

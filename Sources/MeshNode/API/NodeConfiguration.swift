@@ -18,6 +18,23 @@ public struct NodeConfiguration: Sendable, Hashable {
   public var stunServers: [Endpoint]
   /// Of the node's one UDP socket; 0: not known.
   public var localPort: UInt16
+  /// What this node relays for others, in Mbit/s, both ways together; 0: nothing. Public nodes only.
+  public var relayOffer: UInt32 = 0
+  /// Whom it relays for.
+  public var relayAdmission = RelayAdmission.all
+  /// Relays on the way to a peer that is reached through relays, 1 to 3, unless the peer's entry says
+  /// otherwise.
+  public var relayHops = 1
+  /// Relays at which this node keeps a place where its peers can reach it: 2 for private nodes.
+  public var reservations: Int
+
+  /// Whom a relay serves.
+  public enum RelayAdmission: String, Sendable, Hashable, CaseIterable {
+    /// Any authenticated node, within its limits.
+    case all
+    /// The owner's peers.
+    case peers
+  }
 
   public init(
     region: Region, serviceType: ServiceType,
@@ -33,6 +50,7 @@ public struct NodeConfiguration: Sendable, Hashable {
     self.lookupPaths = lookupPaths
     self.stunServers = stunServers
     self.localPort = localPort
+    reservations = serviceType == .lightPrivate ? 2 : 0
   }
 }
 

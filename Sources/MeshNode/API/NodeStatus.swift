@@ -94,6 +94,9 @@ public struct NodeCounters: Sendable, Hashable {
   public var introductionsFailed: UInt64 = 0
   /// Sessions whose peer answered a path challenge somewhere else.
   public var peersMoved: UInt64 = 0
+  /// Circuits to peers that stood, and that ended or never stood.
+  public var circuitsBuilt: UInt64 = 0
+  public var circuitsLost: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
   /// IP packets of peers, and their bytes without any overhead.

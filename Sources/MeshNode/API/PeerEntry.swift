@@ -32,16 +32,19 @@ public struct PeerEntry: Sendable, Hashable {
   public var inbound: InboundPermission
   /// Where it was last, or where the owner says it is.
   public var endpoints: [Endpoint]
+  /// Relays on the way to it, 1 to 3, where it is reached through relays; `nil`: as for all.
+  public var relayHops: Int?
 
   public init(
     peerID: PeerID, keyHash: KeyHash? = nil, publicKey: IdentityPublicKey? = nil,
-    inbound: InboundPermission = .repliesOnly, endpoints: [Endpoint] = []
+    inbound: InboundPermission = .repliesOnly, endpoints: [Endpoint] = [], relayHops: Int? = nil
   ) {
     self.peerID = peerID
     self.keyHash = keyHash
     self.publicKey = publicKey
     self.inbound = inbound
     self.endpoints = endpoints
+    self.relayHops = relayHops
   }
 }
 

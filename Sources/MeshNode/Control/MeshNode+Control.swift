@@ -34,12 +34,14 @@ extension MeshNode {
     neighbours.entries[slot].lastUsed = now
     switch message {
     case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce,
-      .introduction, .introductionFailed:
+      .introduction, .introductionFailed, .reserve, .createCircuit:
       guard neighbours.entries[slot].requests.take(now: now) else {
         return counters.count(.controlOverBudget)
       }
       serve(message, slot: slot, now: now)
-    case .pong, .nodes, .record, .inviteAnswer, .observed: takeAnswer(message, slot: slot, now: now)
+    case .pong, .nodes, .record, .inviteAnswer, .observed, .reserved:
+      takeAnswer(message, slot: slot, now: now)
+    case .circuitClosed(let circuit, let end): circuitClosed(circuit, end, slot: slot, now: now)
     }
   }
 
@@ -57,7 +59,9 @@ extension MeshNode {
     case .announce(let record): takeAnnouncement(record, slot: slot, now: now)
     case .observe, .candidates, .introduce, .introduction, .introductionFailed:
       serveIntroduction(message, slot: slot, now: now)
-    case .pong, .nodes, .record, .inviteAnswer, .observed: break
+    case .reserve(let id): serveReservation(id, slot: slot, now: now)
+    case .createCircuit(let circuit, let layer): serveCreate(circuit, layer, slot: slot, now: now)
+    case .pong, .nodes, .record, .inviteAnswer, .observed, .reserved, .circuitClosed: break
     }
   }
 
@@ -114,8 +118,9 @@ extension MeshNode {
       neighbours.entries[slot].redeeming = nil
       emit(.inviteAnswered(redemption, accepted ? .accepted : .refused))
     case .observed(let id, let endpoint): takeObservation(id, endpoint, slot: slot, now: now)
+    case .reserved(let id, let grant): takeReservation(id, grant, slot: slot, now: now)
     case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce,
-      .introduction, .introductionFailed:
+      .introduction, .introductionFailed, .reserve, .createCircuit, .circuitClosed:
       break
     }
   }

@@ -13,6 +13,7 @@ struct RequestTable {
     case contactRecord
     case redeemInvite(RedemptionID)
     case observe
+    case reserve
   }
 
   private struct Pending {

@@ -1,5 +1,6 @@
 import Kademlia
 import MeshCrypto
+import MeshRelay
 import MeshSession
 import MeshWire
 
@@ -190,6 +191,7 @@ extension MeshNode {
     for _ in neighbours.entries[slot].queue { counters.count(.noSession) }
     neighbours.entries[slot].queue.removeAll()
     neighbours.entries[slot].controlQueue.removeAll()
+    if neighbours.entries[slot].current == nil { relays.noteLost(peerID, .unreachable) }
     _ = table.failed(peerID)
     lookups.contactFailed(peerID, now: now)
     counters.handshakesFailed += 1

@@ -1,6 +1,7 @@
 import Kademlia
 import MeshCrypto
 import MeshPaths
+import MeshRelay
 import MeshSession
 import MeshWire
 
@@ -235,6 +236,7 @@ extension MeshNode {
     neighbours.entries[slot].paths.ended()
     neighbours.entries[slot].addedUs = nil
     notePathSizes()
+    relays.noteLost(neighbours.entries[slot].peerID, .broken)
     if neighbours.entries[slot].isPeer { emit(.peerLost(neighbours.entries[slot].peerID, reason: reason)) }
   }
 
@@ -247,6 +249,7 @@ extension MeshNode {
   mutating func forget(_ slot: Int) {
     endAttempt(slot)
     if let lookup = neighbours.entries[slot].lookup { lookups.active[lookup] = nil }
+    relays.noteLost(neighbours.entries[slot].peerID, .broken)
     _ = neighbours.remove(slot)
   }
 }

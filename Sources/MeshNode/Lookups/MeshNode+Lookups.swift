@@ -175,7 +175,7 @@ extension MeshNode {
 
   /// Sessions that look-ups began stay for a while; when all places are taken, the one that has been quiet
   /// for longest gives way to the next look-up.
-  private mutating func hasRoomToDial(now: Instant) -> Bool {
+  mutating func hasRoomToDial(now: Instant) -> Bool {
     guard neighbours.controlCount >= NodeLimits.controlSessions else { return true }
     let quiet = neighbours.entries.indices.filter {
       let neighbour = neighbours.entries[$0]

@@ -1,5 +1,6 @@
 public import Kademlia
 public import MeshCrypto
+public import MeshRelay
 public import MeshWire
 
 /// What two nodes say to each other inside a session (`docs/protocol/SMH1.md` §10). Rekeying and path probes
@@ -25,6 +26,14 @@ public enum ControlMessage: Sendable, Hashable {
   case introduction(KeyHash, [AnnouncedEndpoint], wantsAnswer: Bool)
   /// From a backbone: this node has no session with it.
   case introductionFailed(KeyHash)
+
+  /// To a relay: a place where the sender can be reached, or its renewal.
+  case reserve(RequestID)
+  /// `nil`: refused.
+  case reserved(RequestID, ReservationGrant?)
+  /// To a relay: build a circuit of this name, as the layer says.
+  case createCircuit(UInt32, layer: [UInt8])
+  case circuitClosed(UInt32, CircuitEnd)
 
   /// Pairs an answer with its request; unique within a session and a short time. 4 bytes.
   public struct RequestID: Sendable, Hashable {
@@ -55,6 +64,10 @@ public enum ControlMessage: Sendable, Hashable {
       self = try Self.introductionMessage(type, &reader)
       try reader.end()
       return
+    case 0x12, 0x13:
+      self = try Self.circuitMessage(type, &reader)
+      try reader.end()
+      return
     default: break
     }
     let id = RequestID(number: try reader.uint32())
@@ -79,6 +92,8 @@ public enum ControlMessage: Sendable, Hashable {
     case 0x08: self = .inviteAnswer(id, accepted: try reader.flag())
     case 0x0a: self = .observe(id)
     case 0x0b: self = .observed(id, try reader.endpoint())
+    case 0x10: self = .reserve(id)
+    case 0x11: self = .reserved(id, try reader.flag() ? try reader.grant() : nil)
     default: throw .badValue
     }
     try reader.end()
@@ -158,6 +173,19 @@ public enum ControlMessage: Sendable, Hashable {
     case .introductionFailed(let other):
       writer.write(UInt8(0x0f))
       writer.write(other)
+    case .reserve(let id): begin(0x10, id)
+    case .reserved(let id, let grant):
+      begin(0x11, id)
+      writer.write(UInt8(grant == nil ? 0 : 1))
+      if let grant { writer.write(grant) }
+    case .createCircuit(let circuit, let layer):
+      writer.write(UInt8(0x12))
+      writer.write(circuit)
+      writer.write(layer)
+    case .circuitClosed(let circuit, let end):
+      writer.write(UInt8(0x13))
+      writer.write(circuit)
+      writer.write(end.rawValue)
     }
     return writer.bytes
   }

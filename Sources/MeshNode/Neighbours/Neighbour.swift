@@ -53,6 +53,8 @@ struct Neighbour {
   var askAgainAt: Instant?
   /// It has verified our M3 with our public key once, so it holds the key.
   var holdsOurKey = false
+  /// Its session is kept without being used: a relay where we hold a place, or a node that holds one here.
+  var isKept = false
   var lastHeard: Instant?
   var lastUsed: Instant
   var handshakeTook: Duration?

@@ -7,6 +7,7 @@ extension MeshNode {
   public mutating func receive(
     _ datagram: inout MutableSpan<UInt8>, from source: Endpoint, now: Instant
   ) -> Received {
+    latest = max(latest, now)
     guard datagram.count > 0 else { return drop(.empty) }
     switch datagram[0] {
     // A transport packet has zeros behind its type, and a STUN answer has not (RFC 8489 §5: 0x0101, 0x0111).
@@ -62,11 +63,12 @@ extension MeshNode {
     neighbours.entriesInPlace[slot].paths.heard(from: source, now: now)
     neighbours.entriesInPlace[slot].bytesIn += UInt64(size)
     if !sessionActions.isEmpty { performSessionActions(slot, current: inCurrent, now) }
-    return take(outcome, &datagram, slot: slot, now: now)
+    return take(outcome, &datagram, from: source, slot: slot, now: now)
   }
 
   private mutating func take(
-    _ outcome: OpenOutcome, _ datagram: inout MutableSpan<UInt8>, slot: Int, now: Instant
+    _ outcome: OpenOutcome, _ datagram: inout MutableSpan<UInt8>, from source: Endpoint, slot: Int,
+    now: Instant
   ) -> Received {
     switch outcome {
     case .packet(let range):
@@ -76,6 +78,12 @@ extension MeshNode {
       if let reason = judge(packet.span, slot: slot, now: now) { return drop(reason) }
       emit(.deliver(packet))
       return .consumed
+    case .cell(let range):
+      var cell = datagram._mutatingExtracting(range)
+      return receiveCell(&cell, from: source, slot: slot, now: now)
+    case .assembledCell(var bytes):
+      var cell = bytes.mutableSpan
+      return receiveCell(&cell, from: source, slot: slot, now: now)
     case .control(let message):
       receiveControl(message, slot: slot, now: now)
       return .consumed
@@ -99,6 +107,7 @@ extension MeshNode {
   public mutating func send(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
   ) -> Sent {
+    latest = max(latest, now)
     let destination: UInt128
     switch filter.outgoing(packet, now: now) {
     case .pass(let to): destination = to
@@ -114,9 +123,18 @@ extension MeshNode {
     switch neighbours.entriesInPlace[slot].current!.session.seal(packet, into: &output, now: now) {
     case .one(let count):
       countSent(packet.count, count, slot)
+      if case .circuit(let circuit) = endpoint.carrier {
+        sendThrough(circuit, output.span.extracting(..<count))
+        return .relayed
+      }
       return .datagram(count: count, to: endpoint)
     case .two(let first, let second):
       countSent(packet.count, first + second, slot)
+      if case .circuit(let circuit) = endpoint.carrier {
+        sendThrough(circuit, output.span.extracting(..<first))
+        sendThrough(circuit, output.span.extracting(first..<first + second))
+        return .relayed
+      }
       return .pair(first: first, second: second, to: endpoint)
     case .refused(.expired):
       endCurrent(slot, reason: "its keys have reached their limit", now: now)
@@ -163,7 +181,7 @@ extension MeshNode {
       case .pair(let first, let second, let endpoint):
         emit(.send(Array(output[..<first]), to: endpoint))
         emit(.send(Array(output[first..<first + second]), to: endpoint))
-      case .queued, .dropped: break
+      case .queued, .relayed, .dropped: break
       }
     }
     let messages = neighbours.entries[slot].controlQueue

@@ -70,7 +70,9 @@ extension MeshNode {
       neighbours.entries[slot].isProved = true
       if isNews, neighbours.entries[slot].isPeer { emit(.peerPinned(peerID, record.publicKey)) }
     }
-    if isNew { emit(.recordLearned(record)) }
+    guard isNew else { return }
+    noteRelay(record, now: now)
+    emit(.recordLearned(record))
   }
 
   /// How long an expired record is still saved: it says where its owner was, and a wrong clock calls every

@@ -29,6 +29,7 @@ extension MeshNode {
     requests.expire(now: now)
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
     if let due = publication.due, due <= now { beginPublication(now: now) }
+    if let due = circuitDeadline, due <= now { advanceCircuits(to: now) }
   }
 
   /// When ``advance(to:wall:)`` is wanted next. Asked at each turn of the loop; allocates nothing while
@@ -43,6 +44,7 @@ extension MeshNode {
     consider(table.refreshDeadline)
     consider(publication.due)
     consider(stun.nextDeadline)
+    consider(circuitDeadline)
     consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
@@ -111,10 +113,12 @@ extension MeshNode {
     return earliest
   }
 
-  /// A backbone keeps who keeps in touch: keepalives come every 25 s.
+  /// A backbone keeps who keeps in touch, and so do a relay and whoever has a place there: keepalives come
+  /// every 25 s.
   private func idleEnd(of neighbour: borrowing Neighbour) -> Instant {
     let used =
-      configuration.serviceType == .backbone ? neighbour.lastHeard ?? neighbour.lastUsed : neighbour.lastUsed
+      configuration.serviceType == .backbone || neighbour.isKept
+      ? neighbour.lastHeard ?? neighbour.lastUsed : neighbour.lastUsed
     return used + Self.controlIdleTime
   }
 

@@ -68,8 +68,6 @@ public enum Layout {
   public static let emptySize = 32
   static let packetPieces = 2
   static let controlPieces = 12
-  /// Counters that the replay window spans (RFC 6479).
-  static let replayWindow = 2_048
 
   // Implementation
 

@@ -16,6 +16,10 @@ public enum OpenOutcome: Equatable, Sendable {
   case packet(Range<Int>)
   /// An IP packet put together from its pieces.
   case assembled([UInt8])
+  /// A whole cell of a relay circuit, decrypted in place: its bytes in the datagram.
+  case cell(Range<Int>)
+  /// A cell put together from its two pieces.
+  case assembledCell([UInt8])
   /// A control message that is not the session's own business.
   case control([UInt8])
   /// An empty packet.

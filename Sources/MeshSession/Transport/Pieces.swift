@@ -11,7 +11,7 @@ struct PieceTable {
   private struct Unfinished {
     let receiveIndex: UInt32
     let messageID: UInt32
-    let isControl: Bool
+    let kind: ContentKind
     var parts: [[UInt8]?]
     let expires: Instant
     var size: Int { parts.reduce(0) { $0 + ($1?.count ?? 0) } }
@@ -29,14 +29,14 @@ struct PieceTable {
 
   /// Takes one piece: the plaintext after its first byte, message id 4 ‖ index 1 ‖ count 1 ‖ bytes.
   mutating func add(
-    _ piece: [UInt8], isControl: Bool, receiveIndex: UInt32, now: Instant
+    _ piece: [UInt8], of kind: ContentKind, receiveIndex: UInt32, now: Instant
   ) -> Outcome {
     expire(now)
     guard piece.count > 6 else { return .dropped(.badPiece) }
     let messageID = piece[..<4].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let index = Int(piece[4])
     let count = Int(piece[5])
-    let most = isControl ? Layout.controlPieces : Layout.packetPieces
+    let most = kind == .controlPiece ? Layout.controlPieces : Layout.packetPieces
     guard (2...most).contains(count), index < count else { return .dropped(.badPiece) }
     let known = unfinished.firstIndex { $0.receiveIndex == receiveIndex && $0.messageID == messageID }
     let bytes = Array(piece[6...])
@@ -47,12 +47,12 @@ struct PieceTable {
       parts[index] = bytes
       unfinished.append(
         Unfinished(
-          receiveIndex: receiveIndex, messageID: messageID, isControl: isControl, parts: parts,
+          receiveIndex: receiveIndex, messageID: messageID, kind: kind, parts: parts,
           expires: now + Limits.pieceLife))
       size += bytes.count
       return .waiting
     }
-    guard unfinished[known].isControl == isControl, unfinished[known].parts.count == count,
+    guard unfinished[known].kind == kind, unfinished[known].parts.count == count,
       unfinished[known].parts[index] == nil
     else { return .dropped(.badPiece) }
     unfinished[known].parts[index] = bytes

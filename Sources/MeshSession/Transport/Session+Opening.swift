@@ -44,14 +44,21 @@ extension Session {
     case .control:
       return control(bytes(datagram, body), datagramSize: datagram.count, arrival, now, &actions)
     case .packetPiece:
-      switch piece(bytes(datagram, body), isControl: false, receiveIndex, now) {
+      switch piece(bytes(datagram, body), of: .packetPiece, receiveIndex, now) {
       case .complete(let packet): return .assembled(packet)
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
     case .controlPiece:
-      switch piece(bytes(datagram, body), isControl: true, receiveIndex, now) {
+      switch piece(bytes(datagram, body), of: .controlPiece, receiveIndex, now) {
       case .complete(let message): return control(message, datagramSize: 0, arrival, now, &actions)
+      case .waiting: return .handled
+      case .dropped(let reason): return drop(reason)
+      }
+    case .cell: return body.isEmpty ? drop(.malformed) : .cell(body)
+    case .cellPiece:
+      switch piece(bytes(datagram, body), of: .cellPiece, receiveIndex, now) {
+      case .complete(let cell): return .assembledCell(cell)
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
@@ -91,10 +98,10 @@ extension Session {
   }
 
   private mutating func piece(
-    _ bytes: [UInt8], isControl: Bool, _ receiveIndex: UInt32, _ now: Instant
+    _ bytes: [UInt8], of kind: ContentKind, _ receiveIndex: UInt32, _ now: Instant
   ) -> PieceTable.Outcome {
     defer { countExpiredPieces() }
-    return pieces.add(bytes, isControl: isControl, receiveIndex: receiveIndex, now: now)
+    return pieces.add(bytes, of: kind, receiveIndex: receiveIndex, now: now)
   }
 
   mutating func countExpiredPieces() {

@@ -110,12 +110,26 @@ public struct Session {
   public mutating func seal(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
   ) -> SealOutcome {
+    seal(packet, whole: .packet, piece: .packetPiece, into: &output, now: now)
+  }
+
+  /// Seals a cell of a relay circuit, as a packet is sealed. What is in it is the circuit's business.
+  public mutating func seal(
+    cell: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
+  ) -> SealOutcome {
+    seal(cell, whole: .cell, piece: .cellPiece, into: &output, now: now)
+  }
+
+  private mutating func seal(
+    _ packet: Span<UInt8>, whole kind: ContentKind, piece pieceKind: ContentKind,
+    into output: inout MutableSpan<UInt8>, now: Instant
+  ) -> SealOutcome {
     guard packet.count > 0 else { return refuse(.empty) }
     guard maySend(now) else { return refuse(.expired) }
     let whole = packet.count + Layout.wholeOverhead
     if whole <= pathPayload {
       guard output.count >= whole else { return refuse(.outputTooSmall) }
-      output[Layout.transportHeaderSize] = ContentKind.packet.rawValue
+      output[Layout.transportHeaderSize] = kind.rawValue
       copy(packet, into: &output, at: Layout.transportHeaderSize + 1)
       epochs[sending].seal(&output, at: 0, count: 1 + packet.count)
       sent(now, isEmpty: false)
@@ -129,8 +143,8 @@ public struct Session {
     guard output.count >= first + second else { return refuse(.outputTooSmall) }
     guard epochs[sending].counter + 1 < Limits.refuseAfterPackets else { return refuse(.expired) }
     let id = takeMessageID()
-    sealPiece(packet.extracting(..<half), .packetPiece, id, 0, 2, into: &output, at: 0)
-    sealPiece(packet.extracting(half...), .packetPiece, id, 1, 2, into: &output, at: first)
+    sealPiece(packet.extracting(..<half), pieceKind, id, 0, 2, into: &output, at: 0)
+    sealPiece(packet.extracting(half...), pieceKind, id, 1, 2, into: &output, at: first)
     sent(now, isEmpty: false)
     if first > Layout.basePayload { probe.sentLarge(now: now) }
     return .two(first: first, second: second)
@@ -234,6 +248,8 @@ public struct Session {
 enum ContentKind: UInt8 {
   case packet = 0x01
   case control = 0x02
+  case cell = 0x03
   case packetPiece = 0x11
   case controlPiece = 0x12
+  case cellPiece = 0x13
 }

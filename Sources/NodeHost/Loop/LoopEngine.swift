@@ -278,7 +278,7 @@ private enum Source {
     case .pair(let first, let second, let endpoint):
       sender.commit(first, to: endpoint)
       sender.commit(second, to: endpoint)
-    case .queued, .dropped: break  // The core counted it.
+    case .queued, .relayed, .dropped: break  // The core counted it.
     }
   }
 

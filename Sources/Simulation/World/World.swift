@@ -225,7 +225,7 @@ public struct World {
     case .pair(let first, let second, let to):
       send(Array(output[..<first]), from: id, to: to)
       send(Array(output[first..<first + second]), from: id, to: to)
-    case .queued, .dropped: break
+    case .queued, .relayed, .dropped: break
     }
     settle(id)
     return sent

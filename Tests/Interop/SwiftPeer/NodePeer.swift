@@ -71,7 +71,7 @@ struct NodePeer: Driven {
     case .pair(let first, let second, let endpoint):
       socket.send(Array(output[..<first]), to: endpoint)
       socket.send(Array(output[first..<(first + second)]), to: endpoint)
-    case .queued: StandardStreams.print("queued")
+    case .queued, .relayed: StandardStreams.print("queued")
     case .dropped(let reason): StandardStreams.print("dropped", reason.rawValue)
     }
   }

@@ -150,6 +150,7 @@ struct SessionPeer: Driven {
     switch outcome {
     case .packet(let range): StandardStreams.print("packet", peer.description, Array(bytes[range]).hex)
     case .assembled(let packet): StandardStreams.print("packet", peer.description, packet.hex)
+    case .cell, .assembledCell: StandardStreams.print("cell", peer.description)
     case .control(let message): received(message, from: peer, on: id, now: now)
     case .keepalive: StandardStreams.print("keepalive", peer.description)
     case .dropped(let reason): StandardStreams.print("dropped", "transport", "\(reason)")

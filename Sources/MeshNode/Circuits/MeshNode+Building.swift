@@ -1,0 +1,184 @@
+public import MeshCrypto
+import MeshPaths
+import MeshRelay
+public import MeshWire
+
+extension MeshNode {
+  /// Relays that may be chosen, from their records: verified, and newer than what was given before.
+  public mutating func setRelays(_ records: [PeerRecord], now: Instant) {
+    carryWall(to: now)
+    let profiles = records.compactMap { $0.relayProfile(at: wall, mayDial: mayDial) }
+    relays.selection.set(profiles.filter { $0.keyHash != own.keyHash })
+    for record in records { try? store(record, now: now) }
+    relays.nextReservationLook = now
+    for peer in relays.wanted.keys { relays.wanted[peer]?.next = now }
+  }
+
+  /// The relay that longer chains began at before a restart.
+  public mutating func setEntryRelay(_ relay: KeyHash) {
+    relays.selection.setEntry(relay)
+    relays.announcedEntry = relay
+  }
+
+  /// A public record that was learned may be a relay's, or say at which relays a peer is reached.
+  mutating func noteRelay(_ record: PeerRecord, now: Instant) {
+    if let profile = record.relayProfile(at: wall, mayDial: mayDial), profile.keyHash != own.keyHash {
+      relays.selection.add(profile)
+      if relays.nextReservationLook == nil { relays.nextReservationLook = now }
+      for peer in relays.wanted.keys where relays.wanted[peer]?.failures ?? 0 < 4 {
+        relays.wanted[peer]?.next = now
+      }
+    } else if relays.wanted[record.peerID] != nil {
+      relays.wanted[record.peerID]?.next = now
+    }
+  }
+
+  /// Wants a way to a peer through relays, as many as its owner wishes.
+  mutating func wantRelay(_ slot: Int, now: Instant) {
+    let neighbour = neighbours.entries[slot]
+    wantCircuit(
+      to: neighbour.peerID, hops: neighbour.entry?.relayHops ?? configuration.relayHops, now: now)
+  }
+
+  /// Wants a circuit to a peer, and builds one through the relays at which it has said to be reached. Calling
+  /// it again while there is one changes nothing; a want that nobody repeats ends after two minutes, and the
+  /// circuit stays for as long as it stands. It is begun at the next turn.
+  mutating func wantCircuit(to peer: PeerID, hops: Int, now: Instant) {
+    let hops = min(max(hops, 1), CellLayout.longestChain)
+    if relays.wanted[peer] == nil {
+      guard relays.wanted.count < RelayBook.wants else { return counters.count(.tableFull) }
+      relays.wanted[peer] = RelayBook.Wanted(hops: hops, until: now, next: now)
+    }
+    relays.wanted[peer]?.hops = hops
+    relays.wanted[peer]?.until = now + RelayBook.wantLife
+  }
+
+  /// Begins a circuit to a peer that has none, when the time has come.
+  private mutating func buildIfDue(_ peer: PeerID, now: Instant) {
+    guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now else { return }
+    let wait = min(RelayBook.firstRetry * (1 << min(wanted.failures, 8)), RelayBook.longestRetry)
+    relays.wanted[peer]?.next = now + wait
+    relays.wanted[peer]?.failures += 1
+    guard let (chain, reservation) = chain(to: peer, hops: wanted.hops, now: now) else { return }
+    announceEntry()
+    relays.wanted[peer]?.circuit = circuits.begin(
+      chain.map(\.hop), reservation: reservation, now: now, into: &circuitActions)
+    performCircuitActions(now)
+  }
+
+  /// Relays to a place where a peer is reached; `nil` when none is known, or not enough relays.
+  private mutating func chain(
+    to peer: PeerID, hops: Int, now: Instant
+  ) -> (relays: [RelayProfile], reservation: [UInt8])? {
+    let places = records.record(peer, at: wall)?.reservations.filter { $0.relay != own.keyHash } ?? []
+    // Where nobody knows of any relay, a record won't name one.
+    guard !places.isEmpty || relays.selection.count > 0 else { return nil }
+    if places.isEmpty || relays.wanted[peer]?.needsRecord ?? false {
+      relays.wanted[peer]?.needsRecord = false
+      lookUpRecord(of: peer, now: now)
+    }
+    for relay in relays.selection.order(places.map(\.relay), now: now) {
+      guard let place = places.first(where: { $0.relay == relay }) else { continue }
+      guard let last = relayProfile(of: relay) else {
+        // The place is known, the relay's key is not.
+        lookUpRecord(of: relay.peerID, now: now)
+        continue
+      }
+      let chain = relays.selection.chain(
+        to: last, hops: hops, avoiding: own.keyHash, now: now, random: random.next())
+      if let chain { return (chain, place.id) }
+    }
+    return nil
+  }
+
+  /// Leaves room for the look-ups that somebody waits for.
+  private mutating func lookUpRecord(of peerID: PeerID, now: Instant) {
+    let isUnderWay = lookups.active.values.contains { $0.target == peerID && $0.purpose.wantsRecord }
+    guard !isUnderWay, lookups.active.count < NodeLimits.lookups / 2 else { return }
+    _ = begin(LookupID(number: takeNumber()), peerID, .asked, now: now)
+  }
+
+  private func relayProfile(of relay: KeyHash) -> RelayProfile? {
+    if let known = relays.selection.profile(relay) { return known }
+    guard let record = records.record(relay.peerID, at: wall), record.keyHash == relay else { return nil }
+    return record.relayProfile(at: wall, mayDial: mayDial)
+  }
+
+  private mutating func announceEntry() {
+    guard relays.selection.entry != relays.announcedEntry else { return }
+    relays.announcedEntry = relays.selection.entry
+    emit(.entryRelayChanged(relays.selection.entry))
+  }
+
+  mutating func circuitComputed(_ circuit: CircuitNumber, _ hop: Int, _ result: CryptoResult, _ now: Instant)
+  {
+    let number = UInt32(truncatingIfNeeded: random.next())
+    circuits.computed(
+      circuit, hop: hop, result, random: number, now: now, wall: wall, into: &circuitActions)
+    performCircuitActions(now)
+  }
+
+  /// A circuit of ours stands: its peer can be reached through it.
+  mutating func stood(_ circuit: CircuitNumber, hops: Int, took: Duration, now: Instant) {
+    for relay in circuits.path(of: circuit) { relays.selection.keptPromise(relay) }
+    guard let peer = relays.wanted.keys.sorted().first(where: { relays.wanted[$0]?.circuit == circuit })
+    else { return }
+    relays.wanted[peer]?.failures = 0
+    counters.circuitsBuilt += 1
+    emit(.circuitOpened(peer, hops: hops, took: took))
+    circuitReady(circuit, to: peer, hops: hops, now: now)
+  }
+
+  /// A circuit that ended here is there no more, or never was.
+  mutating func ended(_ circuit: CircuitNumber, _ end: CircuitEnd, path: [KeyHash], now: Instant) {
+    blame(path, for: end, now: now)
+    let owner = relays.wanted.keys.sorted().first { relays.wanted[$0]?.circuit == circuit }
+    if let owner {
+      relays.wanted[owner]?.circuit = nil
+      if end == .noReservation { relays.wanted[owner]?.needsRecord = true }
+      counters.circuitsLost += 1
+      emit(.circuitEnded(owner, reason: end.description))
+    }
+    circuitLost(circuit, reason: end, now: now)
+  }
+
+  /// Whose promise a circuit's end breaks. Of a longer chain nobody can say who failed: not the entry, while
+  /// there is a session with it.
+  private mutating func blame(_ path: [KeyHash], for end: CircuitEnd, now: Instant) {
+    switch end {
+    case .idle, .exhausted, .closed, .loop, .replayed, .malformed: return
+    case .noReservation, .unknownKey, .full, .unreachable, .timedOut, .broken, .notAdmitted, .silent: break
+    }
+    let entryStands =
+      path.first.flatMap { neighbours.slot($0.peerID) }.map { neighbours.entries[$0].isConnected } ?? false
+    let blamed = path.count == 1 || !entryStands ? path.prefix(1) : path.dropFirst()
+    for relay in blamed { relays.selection.brokePromise(relay, now: now) }
+  }
+
+  mutating func circuitReady(_ circuit: CircuitNumber, to peer: PeerID, hops: Int, now: Instant) {
+    pathFound(Endpoint(circuit), to: peer, origin: .circuit, now: now)
+  }
+
+  mutating func circuitLost(_ circuit: CircuitNumber, reason: CircuitEnd, now: Instant) {
+    let endpoint = Endpoint(circuit)
+    let users = neighbours.entries.filter { neighbour in
+      neighbour.current?.endpoint == endpoint || neighbour.candidates.contains { $0.endpoint == endpoint }
+        || neighbour.paths.knows(endpoint)
+    }
+    for peer in users.map(\.peerID) { pathLost(endpoint, to: peer, now: now) }
+  }
+
+  mutating func advanceWants(to now: Instant) {
+    for peer in relays.wanted.keys.sorted() {
+      guard let wanted = relays.wanted[peer] else { continue }
+      if wanted.until <= now, wanted.circuit == nil {
+        relays.wanted[peer] = nil
+      } else if wanted.until <= now {
+        // It stands for as long as it carries: its owner may come back to it.
+        relays.wanted[peer]?.until = now + RelayBook.wantLife
+      } else {
+        buildIfDue(peer, now: now)
+      }
+    }
+  }
+}

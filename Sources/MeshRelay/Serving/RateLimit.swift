@@ -1,0 +1,79 @@
+import MeshWire
+
+/// So many bytes a second on the average, and a quarter of a second's worth at once.
+struct TokenBucket {
+  private(set) var level: Double
+  private var updated: Instant
+
+  init(full level: Double, now: Instant) {
+    self.level = level
+    updated = now
+  }
+
+  mutating func refill(rate: Double, burst: Double, now: Instant) {
+    let elapsed = Double((now - updated).wholeNanoseconds) / 1e9
+    if elapsed > 0 {
+      level = min(burst, level + elapsed * rate)
+      updated = now
+    }
+  }
+
+  mutating func take(_ amount: Double) { level -= amount }
+}
+
+/// The offered rate as a ceiling over everything, and within it a fair share for each neighbour.
+///
+/// While there is plenty (the common bucket at least half full) whoever asks gets; once it runs low, each
+/// neighbour gets no more than the rate divided by the neighbours that have asked within the last second.
+struct RateLimit {
+  /// Cells that may go at once however low the rate is: a handshake needs a few.
+  private static let leastBurst = 32.0 * 1_419
+
+  let rate: Double
+  private var common: TokenBucket
+  private var shares: [PeerID: Share] = [:]
+  private var active = 1
+
+  private struct Share {
+    var bucket: TokenBucket
+    var lastAsked: Instant
+  }
+
+  init(rate: Double, now: Instant) {
+    self.rate = rate
+    common = TokenBucket(full: max(rate / 4, Self.leastBurst), now: now)
+  }
+
+  private var burst: Double { max(rate / 4, Self.leastBurst) }
+
+  /// Whether `bytes` from this neighbour may go on now.
+  mutating func admits(_ bytes: Int, from neighbour: PeerID, now: Instant) -> Bool {
+    let share = rate / Double(max(active, 1))
+    let shareBurst = max(burst / Double(max(active, 1)), Self.leastBurst / 4)
+    common.refill(rate: rate, burst: burst, now: now)
+    if shares[neighbour] == nil {
+      shares[neighbour] = Share(bucket: TokenBucket(full: shareBurst, now: now), lastAsked: now)
+      active = max(active, shares.count)
+    }
+    let amount = Double(bytes)
+    shares[neighbour]?.bucket.refill(rate: share, burst: shareBurst, now: now)
+    shares[neighbour]?.lastAsked = now
+    guard common.level >= amount else { return false }
+    let isPlenty = common.level >= burst / 2
+    let own = shares[neighbour]?.bucket.level ?? 0
+    guard isPlenty || own >= amount else { return false }
+    common.take(amount)
+    // What was free when there was plenty is not held against whoever took it later.
+    if own >= amount { shares[neighbour]?.bucket.take(amount) }
+    return true
+  }
+
+  /// Once a second: who has been quiet no longer counts.
+  mutating func sweep(now: Instant) {
+    shares = shares.filter { now - $0.value.lastAsked < .seconds(1) }
+    active = max(shares.count, 1)
+  }
+
+  /// Neighbours that a share is kept for: at most those that sent within the last second or two.
+  var count: Int { shares.count }
+}
