@@ -27,6 +27,26 @@ struct RoamingNodeTests {
     net.hosts[host].events.compactMap { if case .peerMoved(_, let endpoint) = $0 { endpoint } else { nil } }
   }
 
+  @Test("a node that had no address for a while looks at its paths as soon as it has one")
+  func withoutAddress() throws {
+    var net = try connected()
+    func announce(_ endpoints: [Endpoint]) {
+      let announced = endpoints.map { AnnouncedEndpoint(.interface, $0) }
+      net.hosts[0].node.addressesChanged(announced, now: net.now)
+      net.settle(0)
+    }
+    announce([net.hosts[0].endpoint])
+    announce([])
+    net.run(.seconds(5))
+    net.hosts[0].moved(to: Self.elsewhere)
+    announce([Self.elsewhere])
+    for _ in 0..<8 {
+      net.transmit(datagram(net, from: 1, to: 0), from: 1)
+      net.run(.milliseconds(500))
+    }
+    #expect(net.state(of: 0, at: 1)?.path?.endpoint == Self.elsewhere)
+  }
+
   @Test("a node that sends from a new address keeps its session: the peer's packets reach it there")
   func follows() throws {
     var net = try connected()

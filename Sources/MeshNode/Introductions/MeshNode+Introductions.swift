@@ -66,10 +66,9 @@ extension MeshNode {
   public mutating func addressesChanged(_ announced: [AnnouncedEndpoint], now: Instant) {
     let kept = Array(announced.prefix(RecordBody.endpointLimit))
     guard kept != addresses.announced else { return }
-    let isFirst = addresses.announced.isEmpty
+    // Also when there were none before: an interface that changes its address has none for a moment.
     addresses.announced = kept
-    guard isFirst else { return networkChanged(now: now) }
-    detectAgainSoon(now: now)
+    networkChanged(now: now)
   }
 
   /// This machine is on another network, whether or not its own addresses show it: sessions look at their
