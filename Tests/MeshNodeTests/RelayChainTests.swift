@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshNode
+import MeshRelay
 import MeshWire
 import Testing
 
@@ -26,5 +27,123 @@ struct RelayChainTests {
       #expect(path.kind == .relayed)
       #expect(path.hops == hops)
     }
+  }
+
+  /// Connected through one relay; which one that is.
+  private func connected() throws -> (world: RelayInternet, relay: Int) {
+    var world = try RelayInternet(relays: 4, hops: 1)
+    try world.begin()
+    world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
+    world.net.run(.seconds(5))
+    #expect(world.net.hosts[world.b].delivered.count == 1)
+    let relays = world.relays.filter {
+      (world.net.hosts[$0].node.relayCounters?.cellsForward ?? 0) > 3
+    }
+    return (world, try #require(relays.first))
+  }
+
+  /// Sends a packet each 100 ms and says after how many of them the first arrived.
+  private func firstArrival(_ world: inout RelayInternet, within packets: Int) -> Int? {
+    let before = world.net.hosts[world.b].delivered.count
+    for number in 1...packets {
+      world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
+      world.net.run(.milliseconds(100))
+      if world.net.hosts[world.b].delivered.count > before { return number }
+    }
+    return nil
+  }
+
+  @Test("when a relay dies, another carries within 5 s, and the session goes on")
+  func deadRelay() throws {
+    var (world, dead) = try connected()
+    let endpoint = world.net.hosts[dead].endpoint
+    let wire = world.net.wire
+    world.net.wire = { datagram, from, to in
+      from == endpoint || to == endpoint ? [] : wire(datagram, from, to)
+    }
+    let hash = world.net.hosts[world.a].node.sessionHash(with: world.net.peerID(world.b))
+    let arrival = firstArrival(&world, within: 50)
+    #expect(arrival != nil)
+    #expect(world.net.hosts[world.a].node.sessionHash(with: world.net.peerID(world.b)) == hash)
+    // Its place there is given up for one at a relay that lives.
+    world.net.run(.seconds(120))
+    let lost = world.net.hosts[dead].identity.keyHash
+    #expect(world.reservations(world.b).count == 2)
+    #expect(!world.reservations(world.b).contains { $0.relay == lost })
+  }
+
+  @Test("a relay that was started anew is used again, under its new key")
+  func restartedRelay() throws {
+    var (world, relay) = try connected()
+    var configuration = NodeConfiguration(region: world.net.region, serviceType: .lightPublic)
+    configuration.relayOffer = 100
+    world.net.hosts[relay].node = MeshNode(
+      configuration: configuration, publicKey: world.net.hosts[relay].identity.publicKey,
+      randomSeed: Primitives.sha256([99]), now: world.net.now, wall: world.net.wall)
+    world.net.settle(relay)
+    let arrival = firstArrival(&world, within: 50)
+    #expect(arrival != nil)
+  }
+
+  @Test("what is altered or repeated between a relay and the ends is refused there")
+  func hostileLinks() throws {
+    var (world, relay) = try connected()
+    let delivered = world.net.hosts[world.b].delivered.count
+    let from = world.net.hosts[relay].endpoint
+    let (a, b) = (world.net.hosts[world.a].endpoint, world.net.hosts[world.b].endpoint)
+    let wire = world.net.wire
+    var number = 0
+    // Cells between it and the ends: each comes twice, and each third one changed.
+    world.net.wire = { datagram, source, to in
+      let passed = wire(datagram, source, to)
+      guard source == from, to == a || to == b, datagram[0] == 1, datagram.count > 1_000 else {
+        return passed
+      }
+      number += 1
+      guard number % 3 == 0 else { return passed + passed }
+      return passed.map { bytes in
+        var changed = bytes
+        changed[600] ^= 1
+        return changed
+      }
+    }
+    for _ in 0..<30 {
+      world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
+      world.net.run(.milliseconds(20))
+    }
+    world.net.run(.seconds(1))
+    let arrived = world.net.hosts[world.b].delivered
+    #expect(arrived.count > delivered && arrived.count <= delivered + 30)
+    let expected = world.packet(from: world.a, to: world.b)
+    #expect(arrived.allSatisfy { $0 == expected })
+    #expect(world.net.drops(world.b, .replayed) > 0)
+    #expect(world.net.drops(world.b, .badTag) > 0)
+  }
+
+  @Test("a node without an offer relays nothing, and one for peers only serves only them")
+  func admission() throws {
+    var world = try RelayInternet(relays: 0, hops: 1)
+    let relay = try world.net.addHost(.lightPublic, relayOffer: 100) { $0.relayAdmission = .peers }
+    let none = try world.net.addHost(.lightPublic)
+    world.net.settle(none)
+    #expect(world.net.hosts[none].node.relayCounters == nil)
+    world.net.hosts[world.a].node.setRelays([try world.relayRecord(relay)], now: world.net.now)
+    world.net.settle(world.a)
+    world.net.run(.seconds(3))
+    #expect(world.reservations(world.a).isEmpty)
+    #expect(world.net.drops(relay, .relayRefused) > 0)
+    try world.net.pair(relay, world.a)
+    world.net.run(.seconds(60))
+    #expect(world.reservations(world.a).count == 1)
+  }
+
+  @Test("places are renewed before their end, under the same id")
+  func renewal() throws {
+    var world = try RelayInternet(relays: 2, hops: 1)
+    try world.begin()
+    let places = world.reservations(world.b)
+    #expect(places.count == 2)
+    for _ in 0..<3 { world.net.run(.seconds(1_700)) }
+    #expect(world.reservations(world.b) == places)
   }
 }

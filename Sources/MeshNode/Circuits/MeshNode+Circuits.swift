@@ -188,7 +188,6 @@ extension MeshNode {
   }
 
   mutating func advanceCircuits(to now: Instant) {
-    makeOnionKeyIfDue()
     for (peerID, end) in relays.takeLost() { circuitsLost(with: peerID, end, now: now) }
     var actions: [RelayAction] = []
     relay?.advance(to: now, into: &actions)

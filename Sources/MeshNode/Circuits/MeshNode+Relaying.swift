@@ -1,5 +1,5 @@
 import MeshCrypto
-import MeshRelay
+package import MeshRelay
 import MeshWire
 
 extension MeshNode {
@@ -27,6 +27,9 @@ extension MeshNode {
     relay?.add(onionKey: secret, week: week)
     emit(.onionKeyMade(secret.offer, week: week))
   }
+
+  /// What this node has relayed for others; `nil` when it offers nothing.
+  package var relayCounters: RelayCounters? { relay?.counters }
 
   /// Whether this neighbour may be served: of the class that the owner chose, and not itself behind relays.
   private func isServed(_ slot: Int) -> Bool {

@@ -29,6 +29,7 @@ extension MeshNode {
     requests.expire(now: now)
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
     if let due = publication.due, due <= now { beginPublication(now: now) }
+    makeOnionKeyIfDue()
     if let due = circuitDeadline, due <= now { advanceCircuits(to: now) }
   }
 

@@ -33,6 +33,7 @@ extension CircuitClient {
           close(number, .timedOut, into: &actions)
           continue
         }
+        circuits[number]?.created = now
         circuits[number]?.state = .creating(
           layer: layer, tries: tries + 1, next: now + Self.firstRepeat * (1 << tries))
         if let endpoint = circuit.entryEndpoint {
@@ -49,7 +50,7 @@ extension CircuitClient {
         }
         circuits[number]?.probes += 1
         circuits[number]?.probeSent = circuit.probeSent ?? now
-        circuits[number]?.nextProbe = now + Self.probeInterval
+        circuits[number]?.nextProbe = now + circuit.patience
         sendEmpty(number, now: now, into: &actions)
       }
     }

@@ -13,7 +13,9 @@ public struct CircuitClient {
   static let tries = 4
   /// When a circuit of ours has been quiet for so long, an empty cell goes through it and back.
   static let quiet = Duration.seconds(20)
-  static let probeInterval = Duration.seconds(1)
+  /// Between two such cells: twice the round trip, within these.
+  static let leastPatience = Duration.milliseconds(500)
+  static let mostPatience = Duration.seconds(3)
   static let probes = 4
 
   let own: KeyHash
@@ -111,6 +113,7 @@ public struct CircuitClient {
     circuits[number]?.layers = all.map {
       HopLayers(forward: LayerSealer(key: $0.forward), backward: LayerOpener(key: $0.backward))
     }
+    circuits[number]?.created = now
     circuits[number]?.state = .creating(layer: layer, tries: 1, next: now + Self.firstRepeat)
     actions.append(
       .create(circuit: link.circuit, layer: layer, to: circuit.entry, at: circuit.path[0].endpoint))
@@ -147,9 +150,10 @@ public struct CircuitClient {
   /// The circuit was quiet: from here on it may show within a second whether it stands.
   private mutating func expectAnswer(_ number: CircuitNumber, now: Instant) {
     guard circuits[number]?.isOurs ?? false, let lastIn = circuits[number]?.lastIn,
-      let next = circuits[number]?.nextProbe, now - lastIn > Self.probeInterval
+      let next = circuits[number]?.nextProbe, let patience = circuits[number]?.patience,
+      now - lastIn > patience
     else { return }
-    circuits[number]?.nextProbe = min(next, now + Self.probeInterval)
+    circuits[number]?.nextProbe = min(next, now + patience)
   }
 
   private mutating func sealCore(
@@ -227,8 +231,10 @@ public struct CircuitClient {
     guard circuit.isOurs else { return }
     if !circuit.isStanding {
       circuits[number]?.state = .standing
+      adapt(number, to: now - (circuit.created ?? circuit.begun))
       actions.append(.ready(number, hops: circuit.hops, after: now - circuit.begun))
     } else if isEmpty, let sent = circuit.probeSent {
+      adapt(number, to: now - sent)
       actions.append(.measured(number, roundTrip: now - sent))
     }
     circuits[number]?.probeSent = nil
@@ -236,12 +242,16 @@ public struct CircuitClient {
     circuits[number]?.nextProbe = now + Self.quiet
   }
 
+  private mutating func adapt(_ number: CircuitNumber, to roundTrip: Duration) {
+    circuits[number]?.patience = min(max(roundTrip * 2, Self.leastPatience), Self.mostPatience)
+  }
+
   /// An empty cell from whoever built the circuit asks whether it stands, all the way.
   private mutating func answer(
     _ number: CircuitNumber, now: Instant, into actions: inout [CircuitAction]
   ) {
     let last = circuits[number]?.probeSent.map { now - $0 } ?? .seconds(1)
-    guard last >= .milliseconds(500) else { return }
+    guard last >= Self.leastPatience / 2 else { return }
     circuits[number]?.probeSent = now
     sendEmpty(number, now: now, into: &actions)
   }

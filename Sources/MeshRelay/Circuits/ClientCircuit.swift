@@ -48,6 +48,10 @@ struct ClientCircuit {
   /// Empty cells that went out since anything came back.
   var probes = 0
   var nextProbe: Instant?
+  /// For so long nothing may come back before it is asked, and asked again: twice its round trip.
+  var patience: Duration = CircuitClient.leastPatience
+  /// When the create message went out last.
+  var created: Instant?
   /// When the last one went out that may measure the round trip.
   var probeSent: Instant?
 
