@@ -146,4 +146,21 @@ struct RelayChainTests {
     for _ in 0..<3 { world.net.run(.seconds(1_700)) }
     #expect(world.reservations(world.b) == places)
   }
+
+  @Test("a peer that is reset is reached through relays again, and one that is removed leaves no circuit")
+  func reset() throws {
+    var (world, _) = try connected()
+    for (host, other) in [(world.a, world.b), (world.b, world.a)] {
+      _ = world.net.hosts[host].node.resetPeer(world.net.peerID(other), now: world.net.now)
+      world.net.settle(host)
+    }
+    let arrival = firstArrival(&world, within: 100)
+    #expect(arrival != nil)
+    for (host, other) in [(world.a, world.b), (world.b, world.a)] {
+      _ = world.net.hosts[host].node.removePeer(world.net.peerID(other), now: world.net.now)
+      world.net.settle(host)
+    }
+    world.net.run(.seconds(1))
+    #expect(world.relays.allSatisfy { world.net.hosts[$0].node.relayedCircuits == 0 })
+  }
 }

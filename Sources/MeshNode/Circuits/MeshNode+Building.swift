@@ -51,6 +51,19 @@ extension MeshNode {
     }
     relays.wanted[peer]?.hops = hops
     relays.wanted[peer]?.until = now + RelayBook.wantLife
+    guard let circuit = relays.wanted[peer]?.circuit, let slot = neighbours.slot(peer) else { return }
+    let endpoint = Endpoint(circuit)
+    let isKnown =
+      neighbours.entries[slot].candidates.contains { $0.endpoint == endpoint }
+      && (neighbours.entries[slot].current == nil || neighbours.entries[slot].paths.knows(endpoint))
+    if !isKnown, circuits.isStanding(circuit) { relays.wanted[peer]?.mustTell = true }
+  }
+
+  /// Nothing is wanted of a peer any more, or all of it anew: its circuit is closed.
+  mutating func forgetCircuit(to peer: PeerID, now: Instant) {
+    guard let wanted = relays.wanted.removeValue(forKey: peer), let circuit = wanted.circuit else { return }
+    circuits.close(circuit, .closed, into: &circuitActions)
+    performCircuitActions(now)
   }
 
   /// Begins a circuit to a peer that has none, when the time has come.
@@ -171,6 +184,10 @@ extension MeshNode {
   mutating func advanceWants(to now: Instant) {
     for peer in relays.wanted.keys.sorted() {
       guard let wanted = relays.wanted[peer] else { continue }
+      if wanted.mustTell, let circuit = wanted.circuit {
+        relays.wanted[peer]?.mustTell = false
+        circuitReady(circuit, to: peer, hops: hops(of: circuit), now: now)
+      }
       if wanted.until <= now, wanted.circuit == nil {
         relays.wanted[peer] = nil
       } else if wanted.until <= now {

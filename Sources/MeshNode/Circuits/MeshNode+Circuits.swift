@@ -181,6 +181,7 @@ extension MeshNode {
       if let deadline { earliest = min(earliest ?? deadline, deadline) }
     }
     for wanted in relays.wanted.values {
+      if wanted.mustTell { return latest }
       let deadline = wanted.circuit == nil ? min(wanted.next, wanted.until) : wanted.until
       earliest = min(earliest ?? deadline, deadline)
     }

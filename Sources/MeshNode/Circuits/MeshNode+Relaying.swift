@@ -31,6 +31,9 @@ extension MeshNode {
   /// What this node has relayed for others; `nil` when it offers nothing.
   package var relayCounters: RelayCounters? { relay?.counters }
 
+  /// Circuits that pass here now.
+  package var relayedCircuits: Int { relay?.circuitCount ?? 0 }
+
   /// Whether this neighbour may be served: of the class that the owner chose, and not itself behind relays.
   private func isServed(_ slot: Int) -> Bool {
     let neighbour = neighbours.entries[slot]

@@ -20,6 +20,8 @@ struct RelayBook {
     var next: Instant
     var failures = 0
     var circuit: CircuitNumber?
+    /// It was asked for while it stood: its peer is told of it once more, at the next turn.
+    var mustTell = false
     /// Its record names a place where it is not any more.
     var needsRecord = false
   }

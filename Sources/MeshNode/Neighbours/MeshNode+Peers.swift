@@ -56,6 +56,7 @@ extension MeshNode {
   public mutating func removePeer(_ peerID: PeerID, now: Instant) -> Bool {
     guard let slot = neighbours.slot(peerID), neighbours.entries[slot].isPeer else { return false }
     endCurrent(slot, reason: "it was removed", now: now)
+    forgetCircuit(to: peerID, now: now)
     failPings(of: peerID, slot: slot)
     endAttempt(slot)
     let removed = neighbours.remove(slot)

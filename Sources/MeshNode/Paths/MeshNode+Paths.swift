@@ -124,6 +124,7 @@ extension MeshNode {
     endCurrent(slot, reason: "its owner reset it", now: now)
     endPrevious(slot)
     endAttempt(slot)
+    forgetCircuit(to: peerID, now: now)
     neighbours.entries[slot].candidates = []
     neighbours.entries[slot].paths = PathTable()
     neighbours.entries[slot].retryAt = nil
