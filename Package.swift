@@ -1,8 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The cores need nothing but swift-crypto and libcrypto, and their simulator a parser of arguments. `SHADOWMESH_CORES_ONLY=1 swift build` (or `make
-// test-cores`) leaves out every edge target and its dependencies: a build of one minute instead of five.
+// The cores need nothing but swift-crypto and libcrypto, and their simulator a parser of arguments.
+// `SHADOWMESH_CORES_ONLY=1 swift build` (or `make test-cores`) leaves out every edge target and its
+// dependencies: a build of one minute instead of five.
 let coresOnly = Context.environment["SHADOWMESH_CORES_ONLY"] != nil
 
 // Test code goes without strict memory safety: the expectation macros expand to code that it flags.
@@ -74,7 +75,14 @@ let edges: [Target] = [
   .target(name: "CLinux", path: "Sources/CLinux"),
   library("Daemon", ["CLinux"]),
   library(
-    "NodeHost", ["Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", log, metrics]),
+    "NodeHost",
+    [
+      "Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", log, metrics,
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOTLS", package: "swift-nio"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ]),
   library("Observability", [log, metrics]),
   library("StrictConfiguration", [.product(name: "Yams", package: "Yams")]),
   library("ControlAPI", ["MeshWire"]),
@@ -95,6 +103,8 @@ let edges: [Target] = [
       "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration", log,
       metrics, crypto,
       .product(name: "CryptoExtras", package: "swift-crypto"),
+      .product(name: "X509", package: "swift-certificates"),
+      .product(name: "SwiftASN1", package: "swift-asn1"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -137,15 +147,20 @@ let edges: [Target] = [
   tests(
     "NodeHostTests",
     [
-      "NodeHost", "Daemon", "MeshNode", "MeshCrypto", "MeshWire", "CLinux",
+      "NodeHost", "Daemon", "MeshNode", "MeshCrypto", "MeshWire", "CLinux", metrics,
       .product(name: "MetricsTestKit", package: "swift-metrics"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]),
   tests(
     "LightNodeTests",
     [
       "LightNode", "ControlAPI", "BackboneAPI", "NodeHost", "MeshNode", "MeshPaths", "MeshWire",
-      "MeshCrypto", "StrictConfiguration", "Observability", log,
+      "MeshCrypto", "StrictConfiguration", "Observability", "Daemon", log,
       .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "SwiftASN1", package: "swift-asn1"),
+      .product(name: "X509", package: "swift-certificates"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
   tests(
@@ -175,6 +190,8 @@ let edgeDependencies: [Package.Dependency] = [
   .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
   .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
   .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+  .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
+  .package(url: "https://github.com/apple/swift-asn1.git", from: "1.3.0"),
   .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
   .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
   .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0"),

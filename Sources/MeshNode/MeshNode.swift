@@ -29,6 +29,7 @@ public struct MeshNode {
   var invitations = InvitationTable()
   var pings = PingTable()
   var jobs = JobTable()
+  var streams = StreamTable()
   /// Bundles of a snapshot that wait to be verified, the last one first.
   var restoring: [[UInt8]] = []
 

@@ -17,6 +17,8 @@ struct SmallInternet {
     var events: [NodeEvent] = []
     var delivered: [[UInt8]] = []
     var received: [[UInt8]] = []
+    /// Streams that its node asked for, in order.
+    var streamsAsked: [(number: StreamNumber, to: Endpoint, certificate: [UInt8])] = []
 
     init(identity: IdentityKey, node: MeshNode, endpoint: Endpoint, clockError: Duration) {
       self.identity = identity
@@ -53,6 +55,8 @@ struct SmallInternet {
     [datagram]
   }
   private var flying: [Flying] = []
+  /// TLS streams that stand: the numbers that each end has for it.
+  private var streams: [(client: Int, number: StreamNumber, server: Int, accepted: StreamNumber)] = []
 
   /// Adds a node at 198.18.NUMBER.1:8443.
   mutating func addHost(
@@ -147,12 +151,15 @@ struct SmallInternet {
   mutating func settle(_ host: Int) {
     while let action = hosts[host].node.nextAction() {
       switch action {
-      case .send(let datagram, let to): post(datagram, from: hosts[host].endpoint, to: to)
+      case .send(let datagram, let to): send(datagram, from: host, to: to)
       case .deliver(let packet): hosts[host].delivered.append(packet)
       case .compute(let ticket, let job):
         hosts[host].node.completed(ticket, job.perform(with: hosts[host].identity), now: now)
       case .askBackbone(let id, let target):
         hosts[host].node.backboneAnswered(id, answer(target), now: now)
+      case .openStream(let stream, let to, let certificate):
+        hosts[host].streamsAsked.append((stream, to, certificate))
+      case .closeStream(let stream): closeStream(stream, at: host)
       case .event(let event): hosts[host].events.append(event)
       }
     }
@@ -169,6 +176,48 @@ struct SmallInternet {
     }
   }
 
+  private mutating func send(_ datagram: [UInt8], from host: Int, to: Endpoint) {
+    guard case .stream(let number) = to.carrier else {
+      return post(datagram, from: hosts[host].endpoint, to: to)
+    }
+    for stream in streams {
+      let (other, name): (Int, StreamNumber)
+      if stream.client == host, stream.number == number {
+        (other, name) = (stream.server, stream.accepted)
+      } else if stream.server == host, stream.accepted == number {
+        (other, name) = (stream.client, stream.number)
+      } else {
+        continue
+      }
+      let arrival = Flying(
+        at: now + .milliseconds(1), from: Endpoint(name), to: hosts[other].endpoint, datagram: datagram)
+      flying.append(arrival)
+    }
+  }
+
+  /// Lets the newest stream that a host asked for stand.
+  mutating func openStream(of client: Int, at server: Int) {
+    guard let asked = hosts[client].streamsAsked.last else { return }
+    let accepted = StreamNumber(number: 1 << 31 | UInt32(streams.count + 1), origin: 5)
+    streams.append((client, asked.number, server, accepted))
+    hosts[client].node.streamOpened(asked.number, now: now)
+    settle(client)
+  }
+
+  /// Ends a stream; both ends hear of it.
+  mutating func closeStream(_ number: StreamNumber, at host: Int) {
+    let ended = streams.filter { $0.client == host && $0.number == number }
+    streams.removeAll { $0.client == host && $0.number == number }
+    for stream in ended {
+      hosts[stream.client].node.streamClosed(stream.number, now: now)
+      hosts[stream.server].node.streamClosed(stream.accepted, now: now)
+      settle(stream.client)
+      settle(stream.server)
+    }
+  }
+
+  var openStreams: Int { streams.count }
+
   mutating func post(_ datagram: [UInt8], from: Endpoint, to: Endpoint) {
     for datagram in wire(datagram, from, to) {
       flying.append(Flying(at: now + .milliseconds(1), from: from, to: to, datagram: datagram))
@@ -182,10 +231,10 @@ struct SmallInternet {
     var span = output.mutableSpan
     let sent = hosts[host].node.send(packet.span, into: &span, now: now)
     switch sent {
-    case .datagram(let count, let to): post(Array(output[..<count]), from: hosts[host].endpoint, to: to)
+    case .datagram(let count, let to): send(Array(output[..<count]), from: host, to: to)
     case .pair(let first, let second, let to):
-      post(Array(output[..<first]), from: hosts[host].endpoint, to: to)
-      post(Array(output[first..<first + second]), from: hosts[host].endpoint, to: to)
+      send(Array(output[..<first]), from: host, to: to)
+      send(Array(output[first..<first + second]), from: host, to: to)
     case .queued, .relayed, .dropped: break
     }
     settle(host)

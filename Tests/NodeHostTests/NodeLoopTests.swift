@@ -12,24 +12,24 @@ struct RunningNode {
   let endpoint: Endpoint
   let loop: NodeLoop
 
-  init() throws {
+  init(serviceType: ServiceType = .lightPrivate, streamServer: StreamServer? = nil) throws {
     identity = try IdentityKey()
     device = try PairedDevice()
     let socket = try UDPSocket(port: 0, address: .v4(0x7f00_0001))
     endpoint = socket.local
     loop = try NodeLoop(
       configuration: NodeConfiguration(
-        region: try #require(Region("test")), serviceType: .lightPrivate, permitsLoopback: true),
-      identity: identity, socket: socket, device: device)
+        region: try #require(Region("test")), serviceType: serviceType, permitsLoopback: true),
+      identity: identity, socket: socket, device: device, streamServer: streamServer)
   }
 
   var address: [UInt8] { OverlayAddress(of: identity.keyHash.peerID).address.bytes }
 
-  func add(_ peer: RunningNode) async throws {
+  func add(_ peer: RunningNode, endpoints: [Endpoint]? = nil) async throws {
     let entry = PeerEntry(
       peerID: peer.identity.keyHash.peerID, keyHash: peer.identity.keyHash,
       publicKey: peer.identity.publicKey, inbound: InboundPermission(allowsAll: true),
-      endpoints: [peer.endpoint])
+      endpoints: endpoints ?? [peer.endpoint])
     let refusal = try await loop.perform { node, now, _ -> PeerRefusal? in
       do throws(PeerRefusal) { try node.addPeer(entry, now: now) } catch { return error }
       return nil

@@ -11,6 +11,8 @@ struct RecordingCore: NodeCore {
     case sent(count: Int)
     case advanced
     case pathRefused(size: Int, Endpoint)
+    case streamOpened(StreamNumber)
+    case streamClosed(StreamNumber)
     case completed(UInt64, failed: Bool)
   }
 
@@ -54,6 +56,10 @@ struct RecordingCore: NodeCore {
     default: return .datagram(count: size, to: peer)
     }
   }
+
+  mutating func streamOpened(_ stream: StreamNumber, now: Instant) { calls.append(.streamOpened(stream)) }
+
+  mutating func streamClosed(_ stream: StreamNumber, now: Instant) { calls.append(.streamClosed(stream)) }
 
   mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant) {
     calls.append(.pathRefused(size: size, endpoint))

@@ -120,7 +120,8 @@ struct NodeAndPeer {
         let result = jobsLeft >= 0 ? job.perform(with: Conversation.responderIdentity) : .failed
         node.completed(ticket, result, now: now)
       case .askBackbone(let id, _): node.backboneAnswered(id, .notFound, now: now)
-      case .event: break
+      case .openStream(let stream, _, _): node.streamOpened(stream, now: now)
+      case .closeStream, .event: break
       }
     }
     return toPeer

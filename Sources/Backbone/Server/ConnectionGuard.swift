@@ -5,6 +5,7 @@ import MeshWire
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
+import NodeHost
 
 /// Stands between a connection's HTTP codec and the routes: answers what isn't HTTP, and ends connections
 /// whose client takes too long, or whose prefix has too many.

@@ -52,7 +52,8 @@ extension LightNodeConfiguration {
       ("control_socket", controlSocket), ("control_group", controlGroup), ("metrics_listen", metrics),
       ("log_level", logLevel.rawValue), ("relay_offer_mbps", "\(relayOfferMbps)"),
       ("relay.operator", relayOperator.name), ("relay.admit", relayAdmit.rawValue),
-      ("relay.hops", "\(relayHops)"), ("permit_loopback", "\(permitLoopback)"),
+      ("relay.hops", "\(relayHops)"), ("relay.stream_port", "\(relayStreamPort)"),
+      ("permit_loopback", "\(permitLoopback)"),
       ("backbone_invite_file", backboneInviteFile ?? ""),
       ("passphrase_file", passphraseFile ?? ""),
     ]

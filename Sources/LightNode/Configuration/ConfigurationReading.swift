@@ -131,6 +131,7 @@ extension LightNodeConfiguration {
     relayAdmit =
       try file.choice("relay.admit", of: NodeConfiguration.RelayAdmission.self) ?? relayAdmit
     relayHops = try file.integer("relay.hops", in: 1...3) ?? relayHops
+    relayStreamPort = try file.integer("relay.stream_port", in: 0...65_535) ?? relayStreamPort
     backboneInviteFile = try file.path("backbone_invite_file") ?? backboneInviteFile
     passphraseFile = try file.path("passphrase_file") ?? passphraseFile
   }
@@ -159,6 +160,9 @@ extension LightNodeConfiguration {
     }
     if relayOfferMbps > 0, serviceType == .private {
       throw refusal("relay_offer_mbps", "expected 0 while service_type is private, found \(relayOfferMbps)")
+    }
+    if relayStreamPort > 0, relayOfferMbps == 0 {
+      throw refusal("relay.stream_port", "expected 0 while relay_offer_mbps is 0, found \(relayStreamPort)")
     }
   }
 

@@ -91,6 +91,9 @@ public struct LightNodeConfiguration: Hashable, Sendable {
   public var relayAdmit = NodeConfiguration.RelayAdmission.all
   /// Relays on the way to a peer that is reached through relays, 1 to 3.
   public var relayHops = 1
+  /// TCP port of TLS streams, for clients whose network lets no UDP through; 0: none are served. 443 passes
+  /// the most networks, and takes CAP_NET_BIND_SERVICE.
+  public var relayStreamPort = 0
   /// Loopback endpoints count as dialable: for two nodes on one machine.
   public var permitLoopback = false
   /// A file whose first line is the backbone's one-time invitation.

@@ -1,4 +1,5 @@
 import ControlAPI
+import Foundation
 import Logging
 import MeshCrypto
 import MeshNode
@@ -110,8 +111,15 @@ actor RecordPublisher {
     guard let onionKey, configuration.relayOfferMbps > 0, configuration.serviceType == .public else {
       return nil
     }
-    return RelayAnnouncement(
+    var announcement = RelayAnnouncement(
       onionKey: onionKey.offer, week: onionKey.week, operatorName: configuration.relayOperator)
+    if configuration.relayStreamPort > 0,
+      let kept = try? StreamCertificate.kept(in: configuration.stateDirectory, now: Date())
+    {
+      announcement.streamPort = UInt16(clamping: configuration.relayStreamPort)
+      announcement.streamCertificate = kept.hash
+    }
+    return announcement
   }
 
   /// The number is on the disk before anybody sees a record that has it.

@@ -169,7 +169,7 @@ public struct LightNodeDaemon: Sendable {
       node.relayHops = configuration.relayHops
       let loop = try NodeLoop(
         configuration: node,
-        identity: identity, socket: socket, device: device
+        identity: identity, socket: socket, device: device, streamServer: try streamServer(configuration)
       ) { [logger] node, now, _ in
         for entry in state.book.entries {
           do throws(PeerRefusal) { try node.addPeer(PeerEntry(entry), now: now) } catch {
@@ -182,6 +182,15 @@ public struct LightNodeDaemon: Sendable {
       }
       return (loop, device, Int(socket.local.port))
     } catch { throw StartFailure(error) }
+  }
+
+  /// TLS streams on every address, if they are wanted.
+  private func streamServer(_ configuration: LightNodeConfiguration) throws -> StreamServer? {
+    guard configuration.relayStreamPort > 0 else { return nil }
+    let kept = try StreamCertificate.kept(in: configuration.stateDirectory, now: Date())
+    return StreamServer(
+      endpoint: Endpoint(.v6(0), port: UInt16(configuration.relayStreamPort)),
+      certificate: kept.certificate, privateKey: kept.privateKey)
   }
 
   private func reloadAtSignal(_ parts: Parts) async {

@@ -11,6 +11,10 @@ public enum NodeAction: Sendable {
   case compute(CryptoTicket, CryptoJob)
   /// Answer with ``MeshNode/backboneAnswered(_:_:now:)``.
   case askBackbone(LookupID, PeerID)
+  /// Open a TLS stream to whoever shows a certificate with this SHA-256 (32 bytes) at that TCP endpoint;
+  /// answer with ``MeshNode/streamOpened(_:now:)`` or ``MeshNode/streamClosed(_:now:)``.
+  case openStream(StreamNumber, to: Endpoint, certificate: [UInt8])
+  case closeStream(StreamNumber)
   case event(NodeEvent)
 }
 

@@ -92,6 +92,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var introductionsPassed: UInt64 = 0
   /// A backbone had no session with whom we asked for.
   public var introductionsFailed: UInt64 = 0
+  /// TLS streams to relays that came about.
+  public var streamsOpened: UInt64 = 0
   /// Sessions whose peer answered a path challenge somewhere else.
   public var peersMoved: UInt64 = 0
   /// Circuits to peers that stood, and that ended or never stood.

@@ -89,6 +89,8 @@ extension MeshNode {
     guard let findings else { return }
     for endpoint in findings.reflexiveEndpoints { addressObserved(endpoint, now: now) }
     adaptKeepalive(to: findings)
+    let asked = (findings.v4?.asked ?? 0) + (findings.v6?.asked ?? 0)
+    if asked > 0 { udpFound(isBlocked: !findings.hasUDP, now: now) }
     emit(.natDetected(findings))
   }
 }

@@ -54,6 +54,7 @@ extension MeshNode {
     attempts[entropy.id] = neighbour.peerID
     perform(actions, slot: slot, now: now)
     introduceIfDue(slot, now: now)
+    wishForStream(slot, now: now)
     if neighbour.isPeer { wantRelay(slot, now: now) }
   }
 
@@ -98,6 +99,7 @@ extension MeshNode {
     else { return counters.count(.handshakeMalformed) }
     var actions: [HandshakeAction] = []
     neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)
+    neighbours.entries[slot].attempt!.heardFrom = target
     // Only who has sealed something for us is listened to alone: anyone who saw M1 can send the rest.
     if neighbours.entries[slot].attempt!.initiator.hasHeardResponder {
       neighbours.entries[slot].attempt!.answered = target
@@ -111,6 +113,11 @@ extension MeshNode {
     }
     var actions: [HandshakeAction] = []
     neighbours.entries[slot].attempt!.initiator.computed(result, now: now, into: &actions)
+    if neighbours.entries[slot].attempt!.initiator.hasHeardResponder {
+      // All of M2 was here before it could be opened.
+      let heardFrom = neighbours.entries[slot].attempt!.heardFrom
+      neighbours.entries[slot].attempt!.answered = neighbours.entries[slot].attempt!.answered ?? heardFrom
+    }
     // M1 gives the attempt its name.
     attempts[id] = nil
     attempts[neighbours.entries[slot].attempt!.initiator.id] = peerID

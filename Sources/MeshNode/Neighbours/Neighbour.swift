@@ -32,6 +32,8 @@ struct Neighbour {
   /// The backbone says that it has no session with this peer.
   var isKnownAway = false
   var lastIntroduction: Instant?
+  /// It is a relay that serves streams, and doesn't answer over UDP.
+  var streamWish: StreamWish?
   /// IP packets that wait for a session.
   var queue: [[UInt8]] = []
   /// Control messages that wait for a session.
@@ -118,6 +120,8 @@ struct Attempt {
   private(set) var targets: [Candidate]
   /// The one that answered first; only it is listened to from then on.
   var answered: Candidate?
+  /// Where a part of an answer has come from last, which nobody has vouched for yet.
+  var heardFrom: Candidate?
   let startedAt: Instant
   /// Whether our public key is in M3.
   let sendsPublicKey: Bool
@@ -182,6 +186,7 @@ struct Candidate: Hashable {
     case introduced = "an endpoint that it named through a backbone answered"
     case named = "an endpoint that it named itself answered"
     case circuit = "a relay that it is reached through answered"
+    case stream = "UDP is blocked here: a TLS stream to it stands"
     case better = "a better path has carried full-size packets both ways"
     case fallback = "the path before stopped answering"
 

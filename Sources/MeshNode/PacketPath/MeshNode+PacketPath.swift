@@ -60,6 +60,7 @@ extension MeshNode {
       return received
     }
     neighbours.entriesInPlace[slot].lastHeard = now
+    streams.heard(from: source, now: now)
     neighbours.entriesInPlace[slot].paths.heard(from: source, now: now)
     neighbours.entriesInPlace[slot].bytesIn += UInt64(size)
     if !sessionActions.isEmpty { performSessionActions(slot, current: inCurrent, now) }

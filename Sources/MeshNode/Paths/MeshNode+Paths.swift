@@ -85,7 +85,9 @@ extension MeshNode {
         performSessionActions(slot, current: true, now)
       case .use(let endpoint, let change): use(endpoint, change, slot: slot, now: now)
       case .wantsCandidates: if neighbours.entries[slot].isPeer { exchangeCandidates(slot, now: now) }
-      case .wantsRelay: if neighbours.entries[slot].isPeer { wantRelay(slot, now: now) }
+      case .wantsRelay:
+        if neighbours.entries[slot].isPeer { wantRelay(slot, now: now) }
+        wishForStream(slot, now: now)
       }
     }
   }

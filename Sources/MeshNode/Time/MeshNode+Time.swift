@@ -25,6 +25,7 @@ extension MeshNode {
     }
     advanceLookups(to: now)
     advanceDetection(to: now)
+    closeIdleStreams(now: now)
     expirePings(now: now)
     requests.expire(now: now)
     if let refresh = table.refreshDeadline, refresh <= now { refreshTable(now: now) }
@@ -46,6 +47,7 @@ extension MeshNode {
     consider(publication.due)
     consider(stun.nextDeadline)
     consider(circuitDeadline)
+    consider(streams.deadline)
     consider(neighbourDeadline)
     for ping in pings.waiting { consider(ping.startedAt + PingTable.timeout) }
     return earliest
@@ -101,6 +103,7 @@ extension MeshNode {
     if neighbour.entry != nil { consider(neighbour.attempt?.introductionDue) }
     consider(neighbour.current?.session.nextDeadline)
     if neighbour.current != nil { consider(neighbour.paths.nextDeadline) }
+    consider(neighbour.streamWish?.due)
     consider(neighbour.previous?.session.nextDeadline)
     if let redeeming = neighbour.redeeming { consider(min(redeeming.next, redeeming.until)) }
     if neighbour.entry != nil {
@@ -155,6 +158,7 @@ extension MeshNode {
     if let slot = neighbours.slot(peerID) { advancePaths(slot, now: now) }
     guard let slot = neighbours.slot(peerID) else { return }
     introduceIfDue(slot, now: now)
+    advanceStream(slot, now: now)
     redeemAgain(slot, now: now)
     if neighbours.entries[slot].isPeer || neighbours.entries[slot].isBackbone {
       reconnect(slot, now: now)

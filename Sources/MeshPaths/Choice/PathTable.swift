@@ -19,12 +19,12 @@ public enum PathChange: String, Sendable, Hashable {
   case gone = "the path before is gone"
 }
 
-/// The paths to one peer while there is a session with it: finds out which carry full-size packets both ways, uses
-/// the best of these, and steps to another as soon as the one in use is silent.
+/// The paths to one peer while there is a session with it: finds out which carry full-size packets both ways,
+/// uses the best of these, and steps to another as soon as the one in use is silent.
 ///
-/// A session begins on whatever path its handshake ended on. From then on each other path has to prove itself by
-/// checks (SMH1.md §9), the better kinds are preferred, and within one kind the faster path. The two ends choose
-/// each for itself.
+/// A session begins on whatever path its handshake ended on. From then on each other path has to prove itself
+/// by checks (SMH1.md §9), the better kinds are preferred, and within one kind the faster path. The two ends
+/// choose each for itself.
 public struct PathTable: Sendable {
   /// The ways that are known, in the order in which they were found.
   public private(set) var paths: [Path] = []
@@ -233,7 +233,7 @@ public struct PathTable: Sendable {
       switchTo(other, inUse == nil ? .gone : .silent, now: now)
     }
     if doubtSince != nil, let due = nextAsk, due <= now { ask(now) }
-    if inUse != nil, let punch = nextPunch, punch <= now { self.punch(now) }
+    if inUse != nil || doubtSince != nil, let punch = nextPunch, punch <= now { self.punch(now) }
     for position in paths.indices where isWatched(paths[position]) {
       guard let due = paths[position].nextCheck, due <= now else { continue }
       let id = nextID()

@@ -25,13 +25,15 @@ final class DriveLoop<Core: NodeCore>: Sendable {
 
   let notices: AsyncStream<NodeNotice>
   private let parts: LoopParts<Core>
+  private let streamServer: StreamServer?
   private let perform: @Sendable (CryptoJob) -> CryptoResult
   private let makeCore: Maker
   private let hasRun = Atomic(false)
 
   init(
     socket: UDPSocket, device: any PacketDevice, metrics: any MetricsFactory = MetricsSystem.factory,
-    perform: @escaping @Sendable (CryptoJob) -> CryptoResult, makeCore: @escaping Maker
+    streamServer: StreamServer? = nil, perform: @escaping @Sendable (CryptoJob) -> CryptoResult,
+    makeCore: @escaping Maker
   ) throws(SystemError) {
     let (stream, continuation) = AsyncStream.makeStream(
       of: NodeNotice.self, bufferingPolicy: .bufferingOldest(Self.noticeLimit))
@@ -39,6 +41,7 @@ final class DriveLoop<Core: NodeCore>: Sendable {
     parts = LoopParts(
       socket: socket, device: device, mailbox: try Mailbox(), notices: continuation,
       metrics: metrics)
+    self.streamServer = streamServer
     self.perform = perform
     self.makeCore = makeCore
   }
@@ -59,13 +62,15 @@ final class DriveLoop<Core: NodeCore>: Sendable {
 
   func run() async throws {
     guard !hasRun.exchange(true, ordering: .acquiringAndReleasing) else { throw NodeLoopError.alreadyRan }
+    let streams = try await openStreams()
+    defer { streams.stop() }
     let thread = Mutex<HostThread?>(nil)
     defer { thread.withLock { $0 }?.join() }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Void, any Error>) in
         do {
           let started = try HostThread(name: "mesh-loop") {
-            waiter.resume(with: Result { try self.turn() })
+            waiter.resume(with: Result { try self.turn(streams) })
           }
           thread.withLock { $0 = started }
         } catch {
@@ -78,8 +83,22 @@ final class DriveLoop<Core: NodeCore>: Sendable {
     }
   }
 
+  private func openStreams() async throws -> TLSStreams {
+    do {
+      let streams = try await TLSStreams.make(inbox: parts.mailbox, metrics: parts.metrics)
+      guard let streamServer else { return streams }
+      do { _ = try await streams.listen(streamServer) } catch {
+        throw NodeLoopError.streamsRefused(streamServer.endpoint, reason: "\(error)")
+      }
+      return streams
+    } catch {
+      close()
+      throw error
+    }
+  }
+
   /// The whole life of the loop's thread.
-  private func turn() throws {
+  private func turn(_ streams: TLSStreams) throws {
     defer { close() }
     do {
       let mailbox = parts.mailbox
@@ -88,7 +107,7 @@ final class DriveLoop<Core: NodeCore>: Sendable {
       defer { pool.stop() }
       let now = HostClock.now
       let core = makeCore(now, HostClock.wall, HostClock.randomSeed())
-      var engine = try LoopEngine(parts: parts, pool: pool, core: core, now: now)
+      var engine = try LoopEngine(parts: parts, streams: streams, pool: pool, core: core, now: now)
       try engine.run()
     } catch let error as SystemError {
       throw NodeLoopError.system(error)

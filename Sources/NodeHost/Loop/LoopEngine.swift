@@ -31,6 +31,7 @@ private enum Source {
 
   private var core: Core
   private let parts: LoopParts<Core>
+  private let streams: any StreamCarrier
   private let pool: CryptoPool
   private let poller: Descriptor
   private let timer: Descriptor
@@ -46,12 +47,16 @@ private enum Source {
   /// Where the socket said that a datagram of that many bytes is larger than the path, in the last flush. One
   /// a flush: others show in the next.
   private var refusedPath: (size: Int, to: Endpoint)?
+  /// What goes out on streams in this turn.
+  private var streamed: [StreamDatagram] = []
   /// Jobs that the pool refused, answered at the next turn. Never more than the core's bound on actions.
   private var refusedTickets: [CryptoTicket] = []
   private var armed: Instant?
   private var now: Instant
 
-  init(parts: LoopParts<Core>, pool: CryptoPool, core: Core, now: Instant) throws(SystemError) {
+  init(
+    parts: LoopParts<Core>, streams: any StreamCarrier, pool: CryptoPool, core: Core, now: Instant
+  ) throws(SystemError) {
     let receiver = try DatagramReceiver()
     let sender = try DatagramSender()
     let poller = Descriptor(try SystemError.check(clinux_poller_open()))
@@ -71,6 +76,7 @@ private enum Source {
     self.device = device
     self.core = core
     self.parts = parts
+    self.streams = streams
     metrics = NodeMetrics(factory: parts.metrics)
     coreDrops = CoreDropMetrics(factory: parts.metrics)
     self.pool = pool
@@ -110,6 +116,7 @@ private enum Source {
       performActions()
     }
     flushDatagrams()
+    flushStreams()
     armTimer()
     if now >= reportDue { reportDrops() }
     flushMetrics()
@@ -141,6 +148,20 @@ private enum Source {
       core.completed(ticket, result, now: now)
       performActions()
     }
+    for change in contents.streamChanges {
+      switch change {
+      case .opened(let stream): core.streamOpened(stream, now: now)
+      case .closed(let stream): core.streamClosed(stream, now: now)
+      }
+      performActions()
+    }
+    for datagram in contents.streamed {
+      var bytes = datagram.bytes
+      unsafe bytes.withUnsafeMutableBufferPointer { bytes in
+        guard let start = bytes.baseAddress else { return }
+        unsafe open(start, count: bytes.count, from: Endpoint(datagram.stream))
+      }
+    }
     let wall = HostClock.wall
     for command in contents.commands {
       command.run(&core, now, wall)
@@ -148,6 +169,7 @@ private enum Source {
     }
     if contents.isStopping {
       flushDatagrams()
+      flushStreams()
       reportDrops()
       flushMetrics()
     }
@@ -168,6 +190,10 @@ private enum Source {
     while let action = core.nextAction() {
       switch action {
       case .send(let bytes, let endpoint):
+        guard !endpoint.address.isCarrier else {
+          carry(bytes, to: endpoint)
+          continue
+        }
         let room = unsafe space(for: bytes.count)
         _ = unsafe room.update(fromContentsOf: bytes)
         sender.commit(bytes.count, to: endpoint)
@@ -181,6 +207,9 @@ private enum Source {
           counts.refusedJobs += 1
         }
       case .askBackbone(let lookup, let target): publish(.askBackbone(lookup, target))
+      case .openStream(let stream, let endpoint, let certificate):
+        streams.open(stream, to: endpoint, certificate: certificate)
+      case .closeStream(let stream): streams.close(stream)
       case .event(let event): publish(.event(event))
       }
     }
@@ -205,6 +234,10 @@ private enum Source {
         let slot = unsafe receiver.slot(index)
         if unsafe slot.isTruncated {
           counts.hostDrops[.truncated, default: 0] += 1
+          continue
+        }
+        if unsafe slot.from.address.isCarrier {
+          counts.hostDrops[.noCarrier, default: 0] += 1
           continue
         }
         var offset = 0
@@ -274,12 +307,32 @@ private enum Source {
     let packet = unsafe Span(_unsafeStart: self.packet, count: count)
     var output = unsafe MutableSpan(_unsafeElements: room)
     switch core.send(packet, into: &output, now: now) {
-    case .datagram(let size, let endpoint): sender.commit(size, to: endpoint)
+    case .datagram(let size, let endpoint):
+      guard endpoint.address.isCarrier else { return sender.commit(size, to: endpoint) }
+      unsafe carry(Array(room[..<size]), to: endpoint)
     case .pair(let first, let second, let endpoint):
-      sender.commit(first, to: endpoint)
-      sender.commit(second, to: endpoint)
+      guard endpoint.address.isCarrier else {
+        sender.commit(first, to: endpoint)
+        return sender.commit(second, to: endpoint)
+      }
+      unsafe carry(Array(room[..<first]), to: endpoint)
+      unsafe carry(Array(room[first..<first + second]), to: endpoint)
     case .queued, .relayed, .dropped: break  // The core counted it.
     }
+  }
+
+  /// Lays a datagram down for its stream. Circuits are the core's own: what is for one has been wrapped
+  /// there.
+  private mutating func carry(_ bytes: [UInt8], to endpoint: Endpoint) {
+    guard case .stream(let stream) = endpoint.carrier else { return count(.noCarrier, 1) }
+    streamed.append(StreamDatagram(stream: stream, bytes: bytes))
+    if streamed.count >= Self.fairShare { flushStreams() }
+  }
+
+  private mutating func flushStreams() {
+    guard !streamed.isEmpty else { return }
+    streams.send(streamed)
+    streamed.removeAll(keepingCapacity: true)
   }
 
   /// Room in the send buffer, which is flushed when it has none.

@@ -6,10 +6,12 @@ import Synchronization
 
 /// How other threads reach the loop: commands and crypto results, both bounded, and one descriptor that wakes
 /// it.
-final class Mailbox<Core: NodeCore>: Sendable {
+final class Mailbox<Core: NodeCore>: StreamInbox {
   /// Commands that wait. Results need no bound of their own: the loop submits jobs only after it has taken
   /// all results, so that never more wait than the pool has jobs.
   static var commandLimit: Int { 256 }
+  /// Datagrams from streams that wait; one more is dropped, as a full socket would.
+  static var streamedLimit: Int { 1_024 }
 
   /// Something to do with the core, and how to say that it won't be done.
   struct Command: Sendable {
@@ -20,6 +22,9 @@ final class Mailbox<Core: NodeCore>: Sendable {
   struct Contents {
     var commands: [Command] = []
     var results: [(ticket: CryptoTicket, result: CryptoResult)] = []
+    /// Two at most for each stream, of which there is a bounded number.
+    var streamChanges: [StreamChange] = []
+    var streamed: [StreamDatagram] = []
     var isStopping = false
   }
 
@@ -54,6 +59,17 @@ final class Mailbox<Core: NodeCore>: Sendable {
   func post(_ result: CryptoResult, for ticket: CryptoTicket) {
     _ = change { $0.results.append((ticket, result)) }
   }
+
+  func post(streamed datagrams: [StreamDatagram]) -> Int {
+    let lost = change { contents in
+      let room = min(datagrams.count, Self.streamedLimit - contents.streamed.count)
+      contents.streamed += datagrams.prefix(room)
+      return datagrams.count - room
+    }
+    return lost ?? 0
+  }
+
+  func post(_ event: StreamChange) { _ = change { $0.streamChanges.append(event) } }
 
   /// Asks the loop to end.
   func stop() { _ = change { $0.isStopping = true } }

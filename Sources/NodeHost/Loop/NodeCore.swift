@@ -10,6 +10,8 @@ protocol NodeCore: SendableMetatype {
   mutating func send(
     _ packet: Span<UInt8>, into output: inout MutableSpan<UInt8>, now: Instant
   ) -> Sent
+  mutating func streamOpened(_ stream: StreamNumber, now: Instant)
+  mutating func streamClosed(_ stream: StreamNumber, now: Instant)
   mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant)
   mutating func advance(to now: Instant, wall: WallTime)
   var nextDeadline: Instant? { get }

@@ -19,14 +19,16 @@ public final class NodeLoop: Sendable {
   ///
   /// - Parameters:
   ///   - metrics: told what the loop moves and drops.
+  ///   - streamServer: serves TLS streams to clients whose network lets no UDP through; `nil`: none.
   ///   - prepare: called on the loop's thread before the first packet, to add peers and restore a snapshot.
   public init(
     configuration: NodeConfiguration, identity: IdentityKey, socket: UDPSocket, device: any PacketDevice,
-    metrics: any MetricsFactory = MetricsSystem.factory,
+    metrics: any MetricsFactory = MetricsSystem.factory, streamServer: StreamServer? = nil,
     prepare: @escaping @Sendable (inout MeshNode, Instant, WallTime) -> Void = { _, _, _ in }
   ) throws(SystemError) {
     loop = try DriveLoop(
-      socket: socket, device: device, metrics: metrics, perform: { $0.perform(with: identity) },
+      socket: socket, device: device, metrics: metrics, streamServer: streamServer,
+      perform: { $0.perform(with: identity) },
       makeCore: { now, wall, seed in
         var node = MeshNode(
           configuration: configuration, publicKey: identity.publicKey, randomSeed: seed, now: now, wall: wall)

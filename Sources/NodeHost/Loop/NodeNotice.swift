@@ -20,6 +20,8 @@ public enum NodeLoopError: Error, Hashable, Sendable, CustomStringConvertible {
   case alreadyRan
   /// The device went away under us, or can no longer be read.
   case deviceLost(name: String, SystemError?)
+  /// TLS streams could not be served there.
+  case streamsRefused(Endpoint, reason: String)
   /// The system refused what the loop cannot do without.
   case system(SystemError)
 
@@ -31,6 +33,8 @@ public enum NodeLoopError: Error, Hashable, Sendable, CustomStringConvertible {
     case .alreadyRan: "a node runs once"
     case .deviceLost(let name, let error?): "the device \(name) is lost: \(error)"
     case .deviceLost(let name, nil): "the device \(name) was closed at its other end"
+    case .streamsRefused(let endpoint, let reason):
+      "TLS streams cannot be served at TCP \(endpoint): \(reason)"
     case .system(let error): "the system refused what the node needs to run: \(error)"
     }
   }

@@ -25,4 +25,12 @@ enum HostDrop: String, CaseIterable {
   case socketError = "socket_error"
   case deviceFull = "device_full"
   case deviceRefused = "device_refused"
+  /// A stream's queue, or that of all streams, was full.
+  case streamFull = "stream_full"
+  /// For a stream that had ended.
+  case streamGone = "stream_gone"
+  /// More came out of streams than the loop took.
+  case streamInboxFull = "stream_inbox_full"
+  /// From, or to, an address that stands for a circuit or a stream, where it must not occur.
+  case noCarrier = "no_carrier"
 }

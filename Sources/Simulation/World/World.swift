@@ -280,6 +280,9 @@ public struct World {
       case .askBackbone(let lookup, let target):
         let answersAt = now + backbone.ask(lookup, target, of: id)
         queue.insert(.backboneAnswered(id, life: hosts[id.number].life, lookup), at: answersAt)
+      // A relay that serves streams has no place in this internet yet.
+      case .openStream(let stream, _, _): hosts[id.number].node.streamClosed(stream, now: localTime(id))
+      case .closeStream: break
       case .event(let event):
         judge(event, at: id)
         note(event, at: id)

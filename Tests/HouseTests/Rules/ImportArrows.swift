@@ -30,7 +30,7 @@ enum ImportArrows {
     "Daemon": ["CLinux"],
     "NodeHost": [
       "Daemon", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "CLinux", "Logging", "Metrics",
-      "CoreMetrics",
+      "CoreMetrics", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
     ],
     "StrictConfiguration": ["Yams"],
     "Observability": ["Logging", "Metrics", "CoreMetrics"],
@@ -40,7 +40,7 @@ enum ImportArrows {
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
       "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration",
       "Logging", "Metrics", "AsyncHTTPClient",
-      "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras",
+      "ServiceLifecycle", "UnixSignals", "Crypto", "CryptoExtras", "X509", "SwiftASN1",
     ]),
     "Backbone": http.union([
       "BackboneAPI", "Daemon", "NodeHost", "MeshNode", "MeshPaths", "MeshWire", "MeshCrypto",

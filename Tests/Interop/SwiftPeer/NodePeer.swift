@@ -104,6 +104,8 @@ struct NodePeer: Driven {
       case .deliver(let packet): StandardStreams.print("packet", packet.hex)
       case .compute(let ticket, let job): node.completed(ticket, job.perform(with: identity), now: now)
       case .askBackbone(let id, _): node.backboneAnswered(id, .unavailable("none here"), now: now)
+      case .openStream(let stream, _, _): node.streamClosed(stream, now: now)
+      case .closeStream: break
       case .event(let event): print(event)
       }
     }
