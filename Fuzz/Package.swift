@@ -57,6 +57,7 @@ let package = Package(
     part("Backbone", ["BackboneAPI", "Daemon", "StrictConfiguration", wire, meshCrypto]),
     fuzz("fuzz-record", [wire, meshCrypto]),
     fuzz("fuzz-kademlia", [wire, core("Kademlia")]),
+    fuzz("fuzz-stun", [wire, core("MeshPaths")]),
     fuzz("fuzz-portmapping", [wire, core("MeshPaths")]),
     fuzz("fuzz-handshake", [wire, meshCrypto, session]),
     fuzz("fuzz-node", [wire, meshCrypto, session, node]),

@@ -32,8 +32,8 @@ struct ShadowMesh: ParsableCommand {
     version: Release.version,
     subcommands: [
       InitCommand.self, IdentityCommand.self, StatusCommand.self, PeersCommand.self, InviteCommand.self,
-      JoinCommand.self, PeerCommand.self, LookUpCommand.self, PingCommand.self, KeyCommand.self,
-      VersionCommand.self,
+      JoinCommand.self, PeerCommand.self, LookUpCommand.self, PingCommand.self, NetcheckCommand.self,
+      KeyCommand.self, VersionCommand.self,
     ])
 }
 

@@ -9,7 +9,7 @@ struct ControlLineTests {
     .join(line: "shadowmesh1:abc", name: nil, allow: [.all]),
     .addPeer(name: PeerName("bob")!, peerID: "00", allow: []), .removePeer(name: PeerName("bob")!),
     .lookUp(target: "bob"), .ping(target: "bob", count: 3, untilDirect: true),
-    .resetPeer(name: PeerName("bob")!),
+    .resetPeer(name: PeerName("bob")!), .netcheck(servers: ["192.0.2.1:3478"]),
   ]
 
   @Test(arguments: requests)

@@ -12,9 +12,12 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   case resetPeer(name: PeerName)
   /// `target` is a petname or a PeerID of 40 hexadecimal digits.
   case lookUp(target: String)
-  /// Answers `count` times with a ``PingReport``; with `untilDirect`, fewer when a path without relays is in use
-  /// before.
+  /// Answers `count` times with a ``PingReport``; with `untilDirect`, fewer when a path without relays is in
+  /// use before.
   case ping(target: String, count: Int, untilDirect: Bool)
+  /// Answers several times with a ``NetcheckReport``, the last one `finished`. `servers` are endpoints of
+  /// STUN servers to ask instead of the backbones'.
+  case netcheck(servers: [String])
 
   /// Most pings that one request may ask for.
   public static let maximumPings = 1_000
@@ -24,8 +27,8 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   public static let maximumPortRules = 64
 }
 
-/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:untilDirect:)`` several, the last
-/// without `more`.
+/// What the daemon says: one JSON line, or for ``ControlRequest/ping(target:count:untilDirect:)`` several,
+/// the last without `more`.
 public enum ControlAnswer: Hashable, Sendable, Codable {
   case status(StatusReport)
   case peers([PeerReport])
@@ -34,6 +37,7 @@ public enum ControlAnswer: Hashable, Sendable, Codable {
   case peer(PeerReport)
   case lookUp(LookUpReport)
   case ping(PingReport)
+  case netcheck(NetcheckReport)
   case failure(ControlFailure)
 }
 

@@ -57,6 +57,8 @@ actor BackboneSession {
   private var record: PeerRecord?
   private var publishedSequence: SequenceNumber?
   private(set) var report: BackboneReport
+  /// The backbones' nodes, as the last login's signed list has them.
+  private(set) var nodes: [BackboneNode] = []
   /// How far the backbone's clock is ahead of ours; zero before the first login.
   private(set) var clockOffset: Duration = .zero
   /// Called after each login; `hasMoved` when the clocks are further apart, or closer, than before.
@@ -222,6 +224,7 @@ actor BackboneSession {
         metadata: ["offset.seconds": "\(session.clockOffset.components.seconds)"])
     }
     await onClockOffset?(clockOffset, moved.magnitude >= .seconds(60))
+    nodes = session.nodes
     await onNodes?(session.nodes)
   }
 

@@ -47,6 +47,7 @@ struct ControlDesk: Sendable {
     case .lookUp(let target): try await emit(.lookUp(lookUp(target)), false)
     case .ping(let target, let count, let untilDirect):
       try await ping(target, count: count, untilDirect: untilDirect, emit)
+    case .netcheck(let servers): try await netcheck(servers, emit)
     }
   }
 

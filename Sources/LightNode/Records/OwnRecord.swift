@@ -10,6 +10,8 @@ struct OwnRecord: Hashable, Sendable {
   var region: Region
   var serviceType: ServiceType
   var relayOffer: UInt32
+  var mapping = NATBehaviour.unknown
+  var filtering = NATBehaviour.unknown
   /// At most ``RecordBody/endpointLimit``.
   var endpoints: [AnnouncedEndpoint]
   /// Who may see a private node's endpoints: every peer whose KeyHash is known.
@@ -30,7 +32,8 @@ struct OwnRecord: Hashable, Sendable {
     with key: IdentityKey, sequence: SequenceNumber, now: WallTime, salt: [UInt8]
   ) throws(KeyFailure) -> PeerRecord {
     var body = RecordBody(
-      serviceType: serviceType, keyHash: key.keyHash, sequence: sequence, expiry: now + Self.life,
+      serviceType: serviceType, mapping: mapping, filtering: filtering, keyHash: key.keyHash,
+      sequence: sequence, expiry: now + Self.life,
       region: region, relayOffer: relayOffer)
     let shown = Array(endpoints.prefix(RecordBody.endpointLimit))
     guard serviceType == .lightPrivate else {

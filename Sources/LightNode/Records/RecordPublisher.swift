@@ -81,7 +81,7 @@ actor RecordPublisher {
   }
 
   private func turn() async {
-    let what = await wanted()
+    let what = await describingNAT(wanted())
     if let signed, !mustRenew, signed.what == what, clock.now - signed.at < OwnRecord.renewal { return }
     do {
       let record = try await sign(what)
@@ -95,6 +95,16 @@ actor RecordPublisher {
     } catch {
       logger.error("this node's record could not be made", metadata: ["reason": "\(error)"])
     }
+  }
+
+  /// The same, with what the last detection found.
+  private func describingNAT(_ what: OwnRecord) async -> OwnRecord {
+    guard let nat = try? await loop.perform({ node, now, _ in node.status(now: now).nat }) else {
+      return what
+    }
+    var described = what
+    (described.mapping, described.filtering) = nat.announced
+    return described
   }
 
   private func wanted() async -> OwnRecord {

@@ -67,28 +67,3 @@ extension DirectReach {
     }
   }
 }
-
-extension NATMapping {
-  /// For a person.
-  public var text: String {
-    switch self {
-    case .unknown: "not known"
-    case .none: "no NAT: this machine's own address is what others see"
-    case .endpointIndependent: "the same outer port for everyone (endpoint-independent)"
-    case .addressDependent: "another outer port for each address (address-dependent)"
-    case .addressAndPortDependent: "another outer port for each destination (symmetric)"
-    }
-  }
-}
-
-extension NATFiltering {
-  /// For a person.
-  public var text: String {
-    switch self {
-    case .unknown: "not known"
-    case .endpointIndependent: "none: anyone can answer (endpoint-independent)"
-    case .addressDependent: "only addresses that were sent to can answer (address-dependent)"
-    case .addressAndPortDependent: "only who was sent to can answer (address- and port-dependent)"
-    }
-  }
-}

@@ -1,13 +1,14 @@
 import Glibc
 import MeshCrypto
 import MeshNode
+import MeshPaths
 import MeshWire
 
 /// The node core on a loopback socket, with a signed record of its own, lines in place of a TUN device, and
 /// no backbone.
 ///
 /// Lines: `add PORT KEYHASH PUBLICKEY` (a peer that may send everything), `packet HEX` (from the TUN device),
-/// `ping PEERID`, `look-up PEERID`.
+/// `ping PEERID`, `look-up PEERID`, `netcheck ENDPOINT...`.
 struct NodePeer: Driven {
   private let socket: LoopbackSocket
   private let identity: IdentityKey
@@ -20,13 +21,15 @@ struct NodePeer: Driven {
     let wall = Self.wall
     node = MeshNode(
       configuration: NodeConfiguration(
-        region: region, serviceType: .lightPublic, suites: suites, permitsLoopback: true),
+        region: region, serviceType: .lightPublic, suites: suites, permitsLoopback: true,
+        localPort: socket.port),
       publicKey: identity.publicKey, randomSeed: InteropPeer.random(32), now: now, wall: wall)
     let endpoint = Endpoint(IPAddress.v4(0x7f00_0001), port: socket.port)
     let body = RecordBody(
       serviceType: .lightPublic, keyHash: identity.keyHash, sequence: SequenceNumber(1),
       expiry: wall + .seconds(3_600), region: region, endpoints: [AnnouncedEndpoint(.configured, endpoint)])
     node.setOwnRecord(try PeerRecord.sign(body, privatePart: nil, with: identity), now: now)
+    node.addressesChanged([AnnouncedEndpoint(.interface, endpoint)], now: now)
     drain(now: now)
   }
 
@@ -58,6 +61,8 @@ struct NodePeer: Driven {
     case "look-up" where words.count == 2:
       guard let peerID = PeerID(hex: words[1]) else { return false }
       _ = node.lookUp(peerID, now: now)
+    case "netcheck" where words.count > 1:
+      node.detectNAT(asking: words.dropFirst().compactMap { Endpoint($0) }, now: now)
     default: return false
     }
     return true
@@ -122,6 +127,11 @@ struct NodePeer: Driven {
     case .lookupFinished(_, .found(let record, let source, _)):
       StandardStreams.print("found", source.rawValue, record.bundle.hex)
     case .lookupFinished: StandardStreams.print("not-found")
+    case .natDetected(let findings):
+      let family = findings.v4 ?? FamilyFindings()
+      StandardStreams.print(
+        "nat", "\(family.answered)", family.reflexive?.description ?? "-", "\(family.mapping)",
+        "\(family.filtering)")
     default: break
     }
   }

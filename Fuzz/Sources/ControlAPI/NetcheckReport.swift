@@ -1,0 +1,1 @@
+../../../Sources/ControlAPI/Messages/NetcheckReport.swift
