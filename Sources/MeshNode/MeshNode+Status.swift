@@ -1,6 +1,7 @@
 import Kademlia
 import MeshCrypto
 import MeshPaths
+import MeshRelay
 import MeshSession
 public import MeshWire
 
@@ -15,7 +16,16 @@ extension MeshNode {
       },
       controlSessions: neighbours.entries.count { !$0.isPeer && $0.isConnected },
       tableContacts: table.contacts.count, cachedRecords: records.count, nat: stun.detection.findings,
-      counters: counters)
+      counters: countersWithRelay)
+  }
+
+  private var countersWithRelay: NodeCounters {
+    guard let relayed = relay?.counters else { return counters }
+    var all = counters
+    all.cellsRelayed = relayed.cellsForward + relayed.cellsBackward
+    all.bytesRelayed = relayed.bytes
+    all.circuitsRelayed = relayed.circuitsOpened
+    return all
   }
 
   private func status(of neighbour: Neighbour, now: Instant) -> PeerStatus {

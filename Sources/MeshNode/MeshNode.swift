@@ -87,7 +87,7 @@ public struct MeshNode {
     var limits = RoutingTable.Limits()
     limits.allowsLoopback = configuration.permitsLoopback
     table = RoutingTable(own: ownPeerID, limits: limits, now: now)
-    beginRelaying(now: now)
+    beginRelaying(offer: configuration.relayOffer, now: now)
   }
 
   /// The next thing to do; `nil` when there is none.

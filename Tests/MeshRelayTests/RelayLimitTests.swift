@@ -77,6 +77,19 @@ struct RelayLimitTests {
     #expect(world.relays[0].circuitCount == 1)
   }
 
+  @Test("a relay whose offer is taken back lets nothing through, and with a new one goes on")
+  func offers() throws {
+    var world = try RelayWorld(relays: 1)
+    let built = world.build()
+    let circuit = try #require(built)
+    world.relays[0].setOffer(0, now: world.now)
+    world.send([1], circuit)
+    #expect(world.received.isEmpty)
+    world.relays[0].setOffer(10, now: world.now)
+    world.send([2], circuit)
+    #expect(world.received == [[2]])
+  }
+
   @Test("a circuit, and a reservation, end with their bytes")
   func bytes() throws {
     for isReservation in [true, false] {

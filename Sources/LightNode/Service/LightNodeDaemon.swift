@@ -206,6 +206,8 @@ public struct LightNodeDaemon: Sendable {
               ? "a key has changed and takes effect at the next start" : "a key has changed and is in effect",
             metadata: ["key": "\(change.key)", "old": "\(change.old)", "new": "\(change.new)"])
         }
+        let offer = UInt32(clamping: configuration.current.relayOfferMbps)
+        try? await parts.loop.perform { node, now, _ in node.setRelayOffer(offer, now: now) }
         parts.publisher.look()
         parts.watch.look()
       } catch {

@@ -96,6 +96,10 @@ public struct NodeCounters: Sendable, Hashable {
   public var streamsOpened: UInt64 = 0
   /// Sessions whose peer answered a path challenge somewhere else.
   public var peersMoved: UInt64 = 0
+  /// Cells that went through here for others, and their bytes; circuits that were opened for them.
+  public var cellsRelayed: UInt64 = 0
+  public var bytesRelayed: UInt64 = 0
+  public var circuitsRelayed: UInt64 = 0
   /// Circuits to peers that stood, and that ended or never stood.
   public var circuitsBuilt: UInt64 = 0
   public var circuitsLost: UInt64 = 0

@@ -1,15 +1,21 @@
 import MeshCrypto
 package import MeshRelay
-import MeshWire
+public import MeshWire
 
 extension MeshNode {
   /// A public node with an offer begins to relay, as soon as its onion key is there.
-  mutating func beginRelaying(now: Instant) {
-    guard configuration.relayOffer > 0, configuration.serviceType == .lightPublic else { return }
+  mutating func beginRelaying(offer: UInt32, now: Instant) {
+    guard offer > 0, configuration.serviceType == .lightPublic else { return }
     relay = RelayServer(
-      own: own.keyHash, limits: RelayLimits(offer: configuration.relayOffer),
+      own: own.keyHash, limits: RelayLimits(offer: offer),
       permitsLoopback: configuration.permitsLoopback, now: now)
     makeOnionKeyIfDue()
+  }
+
+  /// What this node relays for others from here on, in Mbit/s. Of a public node only.
+  public mutating func setRelayOffer(_ offer: UInt32, now: Instant) {
+    guard configuration.serviceType == .lightPublic else { return }
+    if relay == nil { beginRelaying(offer: offer, now: now) } else { relay?.setOffer(offer, now: now) }
   }
 
   /// A new onion key each week; the one before stays good.

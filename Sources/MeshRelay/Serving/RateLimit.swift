@@ -39,8 +39,12 @@ struct RateLimit {
     var lastAsked: Instant
   }
 
-  init(rate: Double, now: Instant) {
+  /// Nothing passes at all.
+  private let isClosed: Bool
+
+  init(rate: Double, now: Instant, isClosed: Bool = false) {
     self.rate = rate
+    self.isClosed = isClosed
     common = TokenBucket(full: max(rate / 4, Self.leastBurst), now: now)
   }
 
@@ -48,6 +52,7 @@ struct RateLimit {
 
   /// Whether `bytes` from this neighbour may go on now.
   mutating func admits(_ bytes: Int, from neighbour: PeerID, now: Instant) -> Bool {
+    guard !isClosed else { return false }
     let share = rate / Double(max(active, 1))
     let shareBurst = max(burst / Double(max(active, 1)), Self.leastBurst / 4)
     common.refill(rate: rate, burst: burst, now: now)

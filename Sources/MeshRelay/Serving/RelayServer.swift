@@ -8,7 +8,7 @@ public import MeshWire
 /// messages between them and this. It sees who its neighbours are, how much passes and when, and nothing of
 /// what is inside.
 public struct RelayServer {
-  public let limits: RelayLimits
+  public private(set) var limits: RelayLimits
   let own: KeyHash
   let permitsLoopback: Bool
   var circuits: ContiguousArray<RelayedCircuit> = []
@@ -32,6 +32,12 @@ public struct RelayServer {
     self.permitsLoopback = permitsLoopback
     self.limits = limits
     rate = RateLimit(rate: limits.bytesPerSecond, now: now)
+  }
+
+  /// Another offer, in Mbit/s; with 0 nothing passes any more. Circuits stand.
+  public mutating func setOffer(_ offer: UInt32, now: Instant) {
+    limits.bytesPerSecond = RelayLimits(offer: offer).bytesPerSecond
+    rate = RateLimit(rate: limits.bytesPerSecond, now: now, isClosed: offer == 0)
   }
 
   public var circuitCount: Int { circuits.count }
