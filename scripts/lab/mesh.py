@@ -1,5 +1,6 @@
 """ShadowMesh in the lab: the backbone, the relays, and a light node on each machine of each site."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from .daemons import Backbone, Node
@@ -38,13 +39,31 @@ class Mesh:
     def _relay(self, item):
         server, name = item
         endpoints = [f"{server.addresses4[0]}:{PORT}", f"[{server.addresses6[0]}]:{PORT}"]
-        keys = {"service_type": "public", "relay_offer_mbps": 1000, "endpoints": endpoints}
+        keys = {
+            "service_type": "public",
+            "relay_offer_mbps": 1000,
+            "relay": {"operator": name, "stream_port": HTTPS},
+            "endpoints": endpoints,
+        }
         return self._node(server.place, name, None, keys)
 
     def start_nodes(self, ends):
         """`ends` are (site, machine)."""
         for end, node in zip(ends, self._start(ends, self._site_node), strict=True):
             self.nodes[end[1].name] = node
+        self.wait_for_places()
+
+    def wait_for_places(self, seconds=15):
+        """Until the nodes have reserved places at relays, as nodes have that did not start just now.
+
+        Returns how many have none: where nothing lets them reach a relay, the grid will say so.
+        """
+        deadline = time.monotonic() + seconds
+        waiting = set(self.nodes.values())
+        while waiting and time.monotonic() < deadline:
+            waiting = {node for node in waiting if "places at relays" not in node.program.log()}
+            time.sleep(0.5)
+        return len(waiting)
 
     def _site_node(self, end):
         site, machine = end

@@ -23,6 +23,11 @@ class Program:
                 ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def log(self):
+        """All that it has said."""
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
     def log_tail(self, lines=20):
         """The last lines of its log; of a crash, the beginning of the report."""
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
