@@ -77,7 +77,9 @@ class Grid:
 
     def _cell(self, pair, total):
         first, second = self.world.left[pair[0]], self.world.right[pair[1]]
-        cell = Cell(*pair, self.meets[pair])
+        # Who begins is chance: two kinds count as able to meet when they do whoever is first.
+        orders = {self.meets[each] for each in (pair, pair[::-1]) if each in self.meets}
+        cell = Cell(*pair, next(word for word in ("never", "at once", "always") if word in orders))
         self.cells[pair] = cell
         try:
             self._play(cell, first, second)
