@@ -64,7 +64,8 @@ let cores: [Target] = [
   tests("MeshPathsTests", ["MeshPaths", "MeshWire"]),
   tests("MeshRelayTests", ["MeshRelay", "MeshCrypto", "MeshWire"]),
   .executableTarget(
-    name: "smh1-interop-peer", dependencies: ["MeshNode", "MeshPaths", "MeshSession", "MeshCrypto", "MeshWire"],
+    name: "smh1-interop-peer",
+    dependencies: ["MeshNode", "MeshPaths", "MeshSession", "MeshCrypto", "MeshWire"],
     path: "Tests/Interop/SwiftPeer", swiftSettings: strictTests),
   tests(
     "MeshNodeTests",

@@ -52,6 +52,7 @@ public struct MeshNode {
   /// Packet Too Big.
   public internal(set) var overlayMTU = MeshNode.minimumMTU
   var addresses = OwnAddresses()
+  var lastObserved: Instant?
   /// Of every session, as the NAT before this node allows.
   var keepalive = Session.usualKeepalive
   var stun: NodeSTUN

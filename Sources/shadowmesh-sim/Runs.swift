@@ -17,6 +17,7 @@ enum RunName: String, CaseIterable {
   case outage
   case table
   case size
+  case ladder
 
   var summary: String {
     switch self {
@@ -32,6 +33,7 @@ enum RunName: String, CaseIterable {
     case .churn: "an hour in which half of the nodes are replaced"
     case .outage: "a day in which no backbone answers"
     case .table: "how often a light node knows the answer itself"
+    case .ladder: "two peers behind NATs of every kind that talk while uplinks change and relays die"
     case .size: "what a node costs, with all of them awake"
     }
   }
@@ -67,6 +69,7 @@ struct Runner {
     case .outage: await outage()
     case .table: await lightTable()
     case .size: await size()
+    case .ladder: await ladder()
     }
   }
 

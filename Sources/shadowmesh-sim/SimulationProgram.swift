@@ -100,6 +100,9 @@ struct Replay: ParsableCommand {
       for popularity in [CacheRun.Popularity.uniform, .zipf] {
         print(CacheRun(seed: number, founders: 10_000, popularity: popularity).play())
       }
+    case .ladder:
+      print(
+        LadderCase(seed: number).play { at, host, event in print("\(at) host \(host.number): \(event)") })
     case .size: print(ScaleRun(seed: number).start().sessions)
     case .flood:
       for isPublic in [false, true] { print(FloodRun(seed: number, isPublic: isPublic).play()) }

@@ -18,7 +18,8 @@ struct AdmissionTests {
   private func verdict(_ net: SmallInternet, on keyHash: KeyHash, hasRoom: Bool = true) -> Verdict {
     let node = net.hosts[0].node
     let rule = AdmissionRule(
-      neighbours: node.neighbours, records: node.records, own: node.own.keyHash, room: hasRoom)
+      neighbours: node.neighbours, records: node.records, own: node.own.keyHash,
+      room: hasRoom ? .unlimited : .perPrefix(.v4(0), limit: 0))
     return switch rule.admit(keyHash) {
     case .refuse: .refused
     case .accept(let key): .accepted(key)

@@ -15,8 +15,11 @@ struct DialingTests {
     let peerID = try IdentityKey().keyHash.peerID
     var neighbour = Neighbour(peerID: peerID, now: Instant(nanoseconds: 1))
     for number in 0..<40 as Range<UInt32> { neighbour.addCandidate(endpoint(number), .lastUsed) }
-    #expect(neighbour.candidates.count == NodeLimits.candidates)
+    // Who moves a lot leaves addresses behind that lead nowhere: they keep no other out.
+    #expect(neighbour.candidates.count == NodeLimits.usedCandidates)
     #expect(neighbour.candidates.first?.endpoint == endpoint(39))
+    for number in 40..<80 as Range<UInt32> { neighbour.addCandidate(endpoint(number), .record) }
+    #expect(neighbour.candidates.count == NodeLimits.candidates)
   }
 
   @Test("an endpoint that another node named gets M1 five times at most")

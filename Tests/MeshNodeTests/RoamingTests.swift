@@ -186,4 +186,29 @@ struct RoamingNodeTests {
     #expect(net.hosts[1].node.neighbours.entries[slot].attempt == nil)
     #expect(net.state(of: 0, at: 1)?.path?.endpoint == Self.elsewhere)
   }
+
+  @Test("a stranger's check is answered where it says that it comes from, and nothing else goes there")
+  func strangersChecksReflectNothing() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    try net.addOneSided(1, 0)
+    net.run(.seconds(5))
+    let slot = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    var actions: [SessionAction] = []
+    let (target, now) = (net.hosts[0].endpoint, net.now)
+    net.hosts[1].node.neighbours.entries[slot].current?.session.check(
+      target, id: 7, now: now, into: &actions)
+    guard case .sendElsewhere(let check, _) = actions.first else {
+      Issue.record("no check")
+      return
+    }
+    var reflected = 0
+    net.wire = { datagram, _, to in
+      if to == Self.elsewhere { reflected += datagram.count }
+      return [datagram]
+    }
+    net.hand(check, to: 0, from: Self.elsewhere)
+    net.run(.seconds(20))
+    #expect(reflected == check.count)
+  }
 }

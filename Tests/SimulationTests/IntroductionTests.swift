@@ -105,4 +105,25 @@ import Testing
     let node = world[ids[0]].node
     #expect(node.status(now: world.now).counters.drops[.introductionNotFromPeer] == 1)
   }
+
+  @Test func strangersWhoAskToBeIntroducedKeepNobodyElseOut() {
+    var meeting = meeting(.portRestricted, .portRestricted)
+    var chance = Chance(seed: 11)
+    var server = meeting.world[meeting.backbone].plan
+    server.endpoint = Endpoint(.v4(0xc612_0701), port: 8_443)
+    let stranger = meeting.world.addHost(HostPlan(identity: .standIn(&chance), endpoint: server.endpoint))
+    let pin = BackbonePin(
+      keyHash: meeting.world[meeting.backbone].keyHash,
+      endpoint: meeting.world[meeting.backbone].plan.endpoint)
+    meeting.world.with(stranger) { node, now in node.setBackbones([pin], now: now) }
+    meeting.world.run(.seconds(2))
+    let (target, backbone) = (meeting.world[meeting.b].keyHash, pin.keyHash.peerID)
+    for _ in 0..<19 {
+      meeting.world.with(stranger) { node, now in
+        node.say(.introduce(target, [], wantsAnswer: true), to: backbone, now: now)
+      }
+    }
+    pair(&meeting)
+    #expect(meeting.firstByte.map { $0 <= .seconds(1) } ?? false)
+  }
 }

@@ -78,6 +78,8 @@ public enum NodeLimits {
   public static let candidates = 16
   /// Those among them that only another node named.
   public static let hintedCandidates = 4
+  /// Those that have worked before.
+  public static let usedCandidates = 3
   /// And those that the peer itself named, through a backbone or in a session.
   public static let namedCandidates = 8
   /// Backbones that a node keeps sessions with.

@@ -40,6 +40,20 @@ extension MeshNode {
       to: neighbour.peerID, hops: neighbour.entry?.relayHops ?? configuration.relayHops, now: now)
   }
 
+  /// The path in use is silent: if that is a circuit, another one, through other relays where there are any.
+  mutating func wantAnotherRelay(_ slot: Int, now: Instant) {
+    let neighbour = neighbours.entries[slot]
+    if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
+      for relay in circuits.path(of: silent) { relays.selection.brokePromise(relay, now: now) }
+      if relays.wanted[neighbour.peerID]?.circuit == silent {
+        relays.wanted[neighbour.peerID]?.circuit = nil
+        relays.wanted[neighbour.peerID]?.mustTell = false
+        relays.wanted[neighbour.peerID]?.next = now
+      }
+    }
+    wantRelay(slot, now: now)
+  }
+
   /// Wants a circuit to a peer, and builds one through the relays at which it has said to be reached. Calling
   /// it again while there is one changes nothing; a want that nobody repeats ends after two minutes, and the
   /// circuit stays for as long as it stands. It is begun at the next turn.
@@ -148,6 +162,7 @@ extension MeshNode {
     let owner = relays.wanted.keys.sorted().first { relays.wanted[$0]?.circuit == circuit }
     if let owner {
       relays.wanted[owner]?.circuit = nil
+      relays.wanted[owner]?.mustTell = false
       if end == .noReservation { relays.wanted[owner]?.needsRecord = true }
       counters.circuitsLost += 1
       emit(.circuitEnded(owner, reason: end.description))
@@ -198,4 +213,9 @@ extension MeshNode {
       }
     }
   }
+}
+
+extension MeshNode {
+  /// Every relay of the circuits that end here, for the simulator.
+  package var circuitRelays: Set<KeyHash> { Set(circuits.all.flatMap { circuits.path(of: $0) }) }
 }

@@ -1,5 +1,6 @@
 import Kademlia
 import MeshCrypto
+import MeshPaths
 import MeshSession
 package import MeshWire
 
@@ -19,6 +20,7 @@ extension MeshNode {
       neighbours.entries[slot].controlQueue.append(message)
       return
     }
+    neighbours.entries[slot].paths.sent(now: now)
     let result = neighbours.entries[slot].current!.session.send(
       control: message.encoded, now: now, into: &sessionActions)
     if case .failure = result { counters.count(.noSession) }
@@ -33,8 +35,10 @@ extension MeshNode {
     }
     neighbours.entries[slot].lastUsed = now
     switch message {
-    case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce,
-      .introduction, .introductionFailed, .reserve, .createCircuit:
+    // A backbone speaks for many: what it passes on is counted for whom it speaks for.
+    case .introduction, .introductionFailed: serveIntroduction(message, slot: slot, now: now)
+    case .ping, .findNode, .getRecord, .redeemInvite, .announce, .observe, .candidates, .introduce, .reserve,
+      .createCircuit:
       guard neighbours.entries[slot].requests.take(now: now) else {
         return counters.count(.controlOverBudget)
       }
@@ -127,7 +131,8 @@ extension MeshNode {
 }
 
 extension MeshNode {
-  /// Sends a control message that no rule of this node would send: what a liar in the simulator and in tests says.
+  /// Sends a control message that no rule of this node would send: what a liar in the simulator and in tests
+  /// says.
   package mutating func say(_ message: ControlMessage, to peer: PeerID, now: Instant) {
     guard let slot = neighbours.slot(peer) else { return }
     sendControl(message, slot: slot, now: now)

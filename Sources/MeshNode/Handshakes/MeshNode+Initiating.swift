@@ -34,6 +34,7 @@ extension MeshNode {
     let neighbour = neighbours.entries[slot]
     let mayHaveMoved = neighbour.isPeer && neighbour.failures > 0 && !hasLookedUp
     guard let keyHash = neighbour.keyHash, !neighbour.candidates.isEmpty, !mayHaveMoved else {
+      guard neighbour.lookup == nil else { return }
       findEndpoints(slot, now: now)
       // Meanwhile it may say itself where it is.
       if neighbour.isPeer { askForIntroduction(slot, now: now) }
@@ -67,9 +68,14 @@ extension MeshNode {
     let fromRecord =
       record?.endpoints.filter(mayDial).map { Candidate(endpoint: $0, origin: .record) } ?? []
     for candidate in fromRecord + fromOwner
-    where !known.contains(candidate.endpoint)
-      && neighbours.entries[slot].candidates.count < NodeLimits.candidates
-    {
+    where !known.contains(candidate.endpoint) {
+      if neighbours.entries[slot].candidates.count >= NodeLimits.candidates {
+        // The owner's word and a signed record go before hearsay.
+        guard let hearsay = neighbours.entries[slot].candidates.lastIndex(where: \.origin.isHearsay) else {
+          return
+        }
+        neighbours.entries[slot].candidates.remove(at: hearsay)
+      }
       neighbours.entries[slot].candidates.append(candidate)
     }
   }

@@ -9,7 +9,7 @@ extension MeshNode {
     do {
       // Holds the tables only as long as the call: a copy that lived on would make the next change copy them.
       let rule = AdmissionRule(
-        neighbours: neighbours, records: records, own: own.keyHash, room: hasRoom(for: source))
+        neighbours: neighbours, records: records, own: own.keyHash, room: room(for: source))
       responders.receive(
         datagram, from: source, now: now, queuedJobs: jobs.count, freshIndex: { index },
         admission: rule.admit,
@@ -85,27 +85,36 @@ extension MeshNode {
   }
 
   /// Whether a stranger from there may have a session: not when its network has its share already.
-  private func hasRoom(for source: Endpoint) -> Bool {
-    if configuration.permitsLoopback, source.address.isLoopback { return true }
-    let prefix = source.address.limitPrefix
-    let limit =
-      configuration.serviceType == .backbone
-      ? NodeLimits.backboneSessionsPerPrefix : NodeLimits.controlSessionsPerPrefix
-    return neighbours.entries.count { !$0.isPeer && $0.inboundPrefix == prefix } < limit
+  private func hasRoom(for source: Endpoint) -> Bool { room(for: source).isThere(among: neighbours) }
+
+  private func room(for source: Endpoint) -> StrangersRoom {
+    guard !(configuration.permitsLoopback && source.address.isLoopback) else { return .unlimited }
+    return .perPrefix(
+      source.address.limitPrefix,
+      limit: configuration.serviceType == .backbone
+        ? NodeLimits.backboneSessionsPerPrefix : NodeLimits.controlSessionsPerPrefix)
   }
 
   /// When strangers have all the places that they may have, the one that has been quiet for longest goes.
   private mutating func makeRoom() {
     let inbound = neighbours.entries.indices.filter {
-      !neighbours.entries[$0].isPeer && neighbours.entries[$0].inboundPrefix != nil
+      let neighbour = neighbours.entries[$0]
+      return !neighbour.isPeer && !neighbour.isKept && neighbour.inboundPrefix != nil
     }
     let limit =
       configuration.serviceType == .backbone
       ? NodeLimits.backboneSessions : NodeLimits.inboundControlSessions
     guard inbound.count >= limit else { return }
     counters.count(.tableFull)
-    let quietest = inbound.min { neighbours.entries[$0].lastUsed < neighbours.entries[$1].lastUsed }
+    let quietest = inbound.min { lastSign(of: $0) < lastSign(of: $1) }
     if let quietest { forget(quietest) }
+  }
+
+  /// A backbone's nodes only keep in touch; elsewhere a session that nobody asks anything in is idle.
+  private func lastSign(of slot: Int) -> Instant {
+    let neighbour = neighbours.entries[slot]
+    let isBackbone = configuration.serviceType == .backbone
+    return isBackbone ? neighbour.lastHeard ?? neighbour.lastUsed : neighbour.lastUsed
   }
 
   private mutating func confirmAgain(_ index: UInt32, _ endpoint: Endpoint, now: Instant) {
@@ -117,13 +126,24 @@ extension MeshNode {
   }
 }
 
+/// How many strangers of one network may have sessions.
+enum StrangersRoom {
+  case unlimited
+  case perPrefix(IPAddress, limit: Int)
+
+  func isThere(among neighbours: NeighbourTable) -> Bool {
+    guard case .perPrefix(let prefix, let limit) = self else { return true }
+    return neighbours.entries.count { !$0.isPeer && $0.inboundPrefix == prefix } < limit
+  }
+}
+
 /// What the session classes say to a KeyHash before its signature is looked at (protocol.md §6).
 struct AdmissionRule {
   let neighbours: NeighbourTable
   let records: RecordCache
   let own: KeyHash
-  /// Whether its network has room for a stranger.
-  let room: Bool
+  /// What its network has room for, looked at only once the handshake has come so far.
+  let room: StrangersRoom
 
   func admit(_ keyHash: KeyHash) -> Admission {
     guard keyHash != own else { return .refuse }
@@ -134,6 +154,6 @@ struct AdmissionRule {
       let known = [neighbour.publicKey, neighbour.entry?.publicKey, recordKey].compactMap { $0 }
       return .accept(knownKey: known.first { $0.keyHash == keyHash })
     }
-    return room ? .accept(knownKey: recordKey) : .refuse
+    return room.isThere(among: neighbours) ? .accept(knownKey: recordKey) : .refuse
   }
 }

@@ -194,6 +194,7 @@ extension MeshNode {
           neighbours.entries[slot].retryAt = nil
           // It may have restarted and forgotten our key.
           neighbours.entries[slot].holdsOurKey = false
+          neighbours.entries[slot].paths.addressesChanged(now: now)
         }
         beginAttempt(slot, urgent: true, now: now)
       }

@@ -45,6 +45,8 @@ extension MeshNode {
   static let introductionTimes: [Duration] = [.zero, .seconds(1), .seconds(4), .seconds(12)]
   /// An introduction of one peer is taken no more often.
   static let introductionInterval: Duration = .milliseconds(300)
+  /// Backbones are asked where they see us no more often, for one reason or another.
+  static let observationInterval: Duration = .milliseconds(500)
 
   /// The backbones that this node keeps a session with, for introductions; those left out are let go.
   public mutating func setBackbones(_ pins: [BackbonePin], now: Instant) {
@@ -94,6 +96,17 @@ extension MeshNode {
     }
   }
 
+  /// Where we are seen may have changed without this machine's noticing: its router was started anew, or
+  /// moved.
+  private mutating func lookAtOwnAddress(now: Instant) {
+    guard lastObserved.map({ now - $0 >= Self.observationInterval }) ?? true else { return }
+    lastObserved = now
+    for slot in neighbours.entries.indices
+    where neighbours.entries[slot].isBackbone && neighbours.entries[slot].isConnected {
+      observeAgain(slot, now: now)
+    }
+  }
+
   /// Asks a backbone where it sees us.
   mutating func observeAgain(_ slot: Int, now: Instant) {
     guard let id = requests.add(.observe, to: neighbours.entries[slot].peerID, now: now) else { return }
@@ -106,6 +119,7 @@ extension MeshNode {
     let own = addresses.candidates
     guard !own.isEmpty, neighbours.entries[slot].current != nil else { return }
     sendControl(.candidates(own, wantsAnswer: true), slot: slot, now: now)
+    lookAtOwnAddress(now: now)
     if neighbours.entries[slot].paths.isInDoubt { askForIntroduction(slot, now: now) }
   }
 
@@ -132,7 +146,7 @@ extension MeshNode {
       sendControl(.observed(id, endpoint), slot: slot, now: now)
     case .candidates(let endpoints, let wantsAnswer):
       guard sender.isPeer else { return counters.count(.introductionNotFromPeer) }
-      guard mayTakeCandidates(slot, now: now) else { return }
+      guard mayTake(slot, \.lastCandidates, now: now) else { return }
       take(endpoints, of: slot, .named, now: now)
       if wantsAnswer, let slot = neighbours.slot(sender.peerID), neighbours.entries[slot].isConnected {
         sendControl(.candidates(addresses.candidates, wantsAnswer: false), slot: slot, now: now)
@@ -162,6 +176,11 @@ extension MeshNode {
     guard let slot = neighbours.slot(target.peerID), neighbours.entries[slot].keyHash == target,
       neighbours.entries[slot].isConnected
     else { return sendControl(.introductionFailed(target), slot: asker, now: now) }
+    guard neighbours.entries[asker].introducing.take(now: now),
+      neighbours.entries[slot].introduced.take(now: now)
+    else {
+      return counters.count(.controlOverBudget)
+    }
     var known = endpoints.filter { $0.endpoint != sender.current?.endpoint }
     if let seen = sender.current?.endpoint, seen.carrier == .udp {
       known.insert(AnnouncedEndpoint(.reflexive, seen), at: 0)
@@ -179,19 +198,21 @@ extension MeshNode {
     guard let slot = neighbours.slot(from.peerID), neighbours.entries[slot].isPeer,
       neighbours.entries[slot].keyHash == from
     else { return counters.count(.introductionNotFromPeer) }
-    guard mayTakeCandidates(slot, now: now) else { return }
+    guard mayTake(slot, \.lastIntroduction, now: now) else { return }
     counters.introductionsTaken += 1
     if wantsAnswer { askForIntroduction(slot, wantsAnswer: false, now: now) }
     take(endpoints, of: slot, .introduced, now: now)
   }
 
   /// Whoever names addresses has us send there: not often, so that nobody else is hurt by it.
-  private mutating func mayTakeCandidates(_ slot: Int, now: Instant) -> Bool {
-    if let last = neighbours.entries[slot].lastIntroduction, now - last < Self.introductionInterval {
+  private mutating func mayTake(
+    _ slot: Int, _ last: WritableKeyPath<Neighbour, Instant?>, now: Instant
+  ) -> Bool {
+    if let before = neighbours.entries[slot][keyPath: last], now - before < Self.introductionInterval {
       counters.count(.controlOverBudget)
       return false
     }
-    neighbours.entries[slot].lastIntroduction = now
+    neighbours.entries[slot][keyPath: last] = now
     return true
   }
 

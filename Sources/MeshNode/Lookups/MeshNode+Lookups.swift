@@ -179,7 +179,7 @@ extension MeshNode {
     guard neighbours.controlCount >= NodeLimits.controlSessions else { return true }
     let quiet = neighbours.entries.indices.filter {
       let neighbour = neighbours.entries[$0]
-      return !neighbour.isPeer && !neighbour.isBackbone && neighbour.inboundPrefix == nil
+      return !neighbour.isPeer && !neighbour.isBackbone && !neighbour.isKept && neighbour.inboundPrefix == nil
         && neighbour.attempt == nil
         && neighbour.lastUsed + Self.quietTime <= now
     }

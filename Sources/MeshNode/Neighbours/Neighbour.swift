@@ -32,6 +32,10 @@ struct Neighbour {
   /// The backbone says that it has no session with this peer.
   var isKnownAway = false
   var lastIntroduction: Instant?
+  var lastCandidates: Instant?
+  /// What a backbone passes on from it, and to it: no one sender can use up what others need.
+  var introducing = RequestBudget(perSecond: 10)
+  var introduced = RequestBudget(perSecond: 200)
   /// It is a relay that serves streams, and doesn't answer over UDP.
   var streamWish: StreamWish?
   /// IP packets that wait for a session.
@@ -96,6 +100,9 @@ struct Neighbour {
     } else {
       candidates.removeAll { $0.endpoint == endpoint }
       candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
+      // Who moves a lot leaves many addresses behind that lead nowhere.
+      let used = candidates.indices.filter { candidates[$0].origin == .lastUsed }
+      if used.count > NodeLimits.usedCandidates, let oldest = used.last { candidates.remove(at: oldest) }
       if candidates.count > NodeLimits.candidates { candidates.removeLast() }
     }
   }

@@ -49,8 +49,8 @@ extension MeshNode {
   mutating func beginPaths(_ slot: Int, now: Instant) {
     guard let live = neighbours.entries[slot].current else { return }
     let kind = pathKind(of: live.endpoint)
-    if let known = neighbours.entries[slot].paths.current, known.isProven, known.kind < kind,
-      !neighbours.entries[slot].paths.isInDoubt
+    if let known = neighbours.entries[slot].paths.current, known.kind < kind,
+      let provenAt = known.provenAt, provenAt >= live.session.begun, !neighbours.entries[slot].paths.isInDoubt
     {
       // Both ends began at once, and a better path has been found in the meantime.
       neighbours.entries[slot].current?.endpoint = known.endpoint
@@ -86,7 +86,7 @@ extension MeshNode {
       case .use(let endpoint, let change): use(endpoint, change, slot: slot, now: now)
       case .wantsCandidates: if neighbours.entries[slot].isPeer { exchangeCandidates(slot, now: now) }
       case .wantsRelay:
-        if neighbours.entries[slot].isPeer { wantRelay(slot, now: now) }
+        if neighbours.entries[slot].isPeer { wantAnotherRelay(slot, now: now) }
         wishForStream(slot, now: now)
       }
     }
@@ -107,7 +107,8 @@ extension MeshNode {
 
   /// A check of the neighbour's came from there.
   mutating func checked(_ slot: Int, from endpoint: Endpoint, now: Instant) {
-    guard mayDial(endpoint) || endpoint.carrier != .udp else { return }
+    // Strangers' addresses are not looked for: whoever writes a false source would have us send there.
+    guard neighbours.entries[slot].isPeer, mayDial(endpoint) || endpoint.carrier != .udp else { return }
     neighbours.entries[slot].paths.checked(from: endpoint, pathKind(of: endpoint), now: now)
     advancePaths(slot, now: now)
   }

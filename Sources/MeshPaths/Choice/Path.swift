@@ -61,7 +61,8 @@ public struct Path: Sendable {
     tries = 0
     roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
     provenAt = now
-    nextCheck = now + PathLimits.standby
+    // Held down, it is asked again when that ends, so that it is used then.
+    nextCheck = isHeldDown(now) ? notBefore : now + PathLimits.standby
     return true
   }
 

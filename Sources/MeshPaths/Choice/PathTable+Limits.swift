@@ -2,12 +2,13 @@
 public enum PathLimits {
   /// Paths of one peer. Beyond it, one that never carried anything makes room, or the new one is refused.
   public static let paths = 16
-  /// Checks of a path that somebody else named, until it answers or is named anew (protocol.md §6 allows ten).
+  /// Checks of a path that somebody else named, until it answers or is named anew (protocol.md §6 allows
+  /// ten).
   public static let tries = 6
   /// From the first check to the second; doubles.
   static let firstInterval: Duration = .milliseconds(200)
-  /// A path that is proven and not in use is asked this often whether it still is; it keeps the NATs' mappings, too,
-  /// which live for 30 s at least in most (RFC 4787 §4.3 asks for 120).
+  /// A path that is proven and not in use is asked this often whether it still is; it keeps the NATs'
+  /// mappings, too, which live for 30 s at least in most (RFC 4787 §4.3 asks for 120).
   static let standby: Duration = .seconds(25)
   /// Nothing heard on the path in use for so long after something was sent there: it is asked by a check.
   static let patience: Duration = .seconds(1)
@@ -26,8 +27,8 @@ public enum PathLimits {
   static let asks: [Duration] = [.seconds(1), .seconds(2), .seconds(4)]
   /// A path that doesn't answer is not checked anew sooner, however often it is named.
   static let renaming: Duration = .seconds(2)
-  /// Others are asked for their candidates anew while the path in use leads through relays: after 2 s, 10 s, and
-  /// then each minute.
+  /// Others are asked for their candidates anew while the path in use leads through relays: after 2 s, 10 s,
+  /// and then each minute.
   static let punches: [Duration] = [.seconds(2), .seconds(10), .seconds(60)]
   /// A path that failed while in use is not used again for so long; doubles with each failure.
   static let firstHoldDown: Duration = .seconds(5)

@@ -51,6 +51,7 @@ public struct PathTable: Sendable {
 
   public init() {}
 
+  /// What is known of the way to an endpoint.
   public func path(to endpoint: Endpoint) -> Path? { paths.first { $0.endpoint == endpoint } }
 
   /// Whether packets from there come on a path that is known; allocates nothing.
@@ -87,6 +88,10 @@ public struct PathTable: Sendable {
 
   private mutating func use(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
     if !knows(endpoint) { add(Path(endpoint: endpoint, kind: kind), mustFit: true) }
+    // The one before is watched like the others from here on.
+    if let inUse, inUse != endpoint, let old = position(of: inUse), paths[old].nextCheck == nil {
+      paths[old].nextCheck = now
+    }
     inUse = endpoint
     waitingSince = nil
     askedAt = nil
@@ -159,10 +164,11 @@ public struct PathTable: Sendable {
       guard let position = position(of: endpoint) else { return }
       if !paths[position].isProven, paths[position].mayBeginAnew(now) { paths[position].begin(now: now) }
       // The peer has stepped to another path, perhaps because this one lets nothing through any more.
-      if waitingSince != nil, doubtSince == nil, let lastHeard, now - lastHeard > PathLimits.hint,
+      if askedAt == nil, doubtSince == nil, let lastHeard, now - lastHeard > PathLimits.hint,
         now >= doubtNotBefore
       {
-        beginDoubt(now)
+        doubtNotBefore = now + PathLimits.doubtPause
+        doubt(now)
       }
       return
     }
@@ -201,6 +207,10 @@ public struct PathTable: Sendable {
     }
     use(path.endpoint, path.kind, now: now)
     if !path.kind.isDirect { nextPunch = now + PathLimits.punches[0] }
+    // What has proved itself before, and is better, may have been passed over for an answer that came sooner.
+    for position in paths.indices where paths[position].kind < path.kind && paths[position].isProven {
+      paths[position].begin(now: now)
+    }
     pending.append(.use(path.endpoint, change))
   }
 
@@ -228,7 +238,7 @@ public struct PathTable: Sendable {
   ///
   /// - Parameter nextID: 64 random bits, never given before.
   public mutating func advance(to now: Instant, nextID: () -> UInt64, into actions: inout [PathAction]) {
-    if doubtSince == nil, let waitingSince, waitingSince + patience <= now { doubt(now) }
+    if doubtSince == nil, askedAt != nil || waitingSince.map({ $0 + patience <= now }) ?? false { doubt(now) }
     if let doubtSince, let other = best(since: doubtSince) {
       switchTo(other, inUse == nil ? .gone : .silent, now: now)
     }

@@ -1,13 +1,14 @@
 public import MeshWire
 
-/// Whether full-size datagrams pass to another address and back (SMH1.md §9): 0x34 ‖ id 8 ‖ zeros, answered by 0x35
-/// with the same id and size. So an answer is never larger than what asked for it.
+/// Whether full-size datagrams pass to another address and back (SMH1.md §9): 0x34 ‖ id 8 ‖ zeros, answered
+/// by 0x35 with the same id and size. So an answer is never larger than what asked for it.
 enum PathCheck {
   static let request: UInt8 = 0x34
   static let answer: UInt8 = 0x35
   static let headSize = 9
 
-  /// Whether a plaintext is a check or an answer: where it comes from says nothing of where the peer has gone.
+  /// Whether a plaintext is a check or an answer: where it comes from says nothing of where the peer has
+  /// gone.
   static func isOne(_ text: Span<UInt8>) -> Bool {
     text.count > headSize && text[0] == ContentKind.control.rawValue
       && (text[1] == request || text[1] == answer)

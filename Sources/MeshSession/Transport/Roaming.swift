@@ -4,8 +4,8 @@ public import MeshWire
 public struct Arrival {
   public let source: Endpoint
   public let endpoint: Endpoint
-  /// Whether ``source`` is another path that the caller knows already: its packets say nothing of where the peer
-  /// has gone.
+  /// Whether ``source`` is another path that the caller knows already: its packets say nothing of where the
+  /// peer has gone.
   public let isKnownPath: Bool
 
   public init(from source: Endpoint, endpoint: Endpoint, isKnownPath: Bool = false) {

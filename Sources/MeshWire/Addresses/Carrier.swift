@@ -1,8 +1,8 @@
 /// What carries datagrams to an endpoint.
 ///
-/// SMH/1 knows endpoints only. So a relay circuit, and a TLS stream where UDP is blocked, are endpoints too, from a
-/// range that no network routes (RFC 6666's discard-only prefix): handshakes, roaming and path probes run over
-/// them unchanged. Such an endpoint means something in this process alone and never travels.
+/// SMH/1 knows endpoints only. So a relay circuit, and a TLS stream where UDP is blocked, are endpoints too,
+/// from a range that no network routes (RFC 6666's discard-only prefix): handshakes, roaming and path probes
+/// run over them unchanged. Such an endpoint means something in this process alone and never travels.
 public enum Carrier: Hashable, Sendable {
   case udp
   /// A TLS stream that the shell keeps.
@@ -11,8 +11,8 @@ public enum Carrier: Hashable, Sendable {
   case circuit(CircuitNumber)
 }
 
-/// Names a TLS stream of this process. `origin` says from which network it came, so that limits by prefix hold for
-/// streams too: any 24 bits that are equal for one network.
+/// Names a TLS stream of this process. `origin` says from which network it came, so that limits by prefix
+/// hold for streams too: any 24 bits that are equal for one network.
 public struct StreamNumber: Hashable, Sendable {
   public let origin: UInt32
   public let number: UInt32

@@ -25,8 +25,8 @@ public struct Endpoint: Hashable, Sendable {
   }
 
   /// Whether a stranger may name this address and have us send to it (protocol.md §6): never to loopback,
-  /// multicast, link-local, unspecified, overlay or ``Carrier`` addresses, nor to port 0. An IPv4 address in IPv6 clothes
-  /// (::ffff:127.0.0.1) would get past all of these on a dual-stack socket, and is refused too.
+  /// multicast, link-local, unspecified, overlay or ``Carrier`` addresses, nor to port 0. An IPv4 address in
+  /// IPv6 clothes (::ffff:127.0.0.1) would get past all of these on a dual-stack socket, and is refused too.
   public var isDialable: Bool {
     port != 0 && !address.isLoopback && !address.isMulticast && !address.isLinkLocal
       && !address.isUnspecified && !address.isOverlay && !address.isMappedIPv4 && !address.isCarrier

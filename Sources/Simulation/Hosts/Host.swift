@@ -18,6 +18,8 @@ public struct HostPlan: Sendable {
   public var keepsPeersConnected = true
   /// Disjoint paths of its look-ups.
   public var lookupPaths = 4
+  /// Mbit/s that a public one relays.
+  public var relayOffer: UInt32 = 0
 
   public init(identity: SimulatedIdentity, endpoint: Endpoint) {
     self.identity = identity
@@ -46,6 +48,9 @@ public struct Host {
   var recordSequence: UInt64 = 0
   /// Whom its last record admitted.
   var admitted: [HostID] = []
+  /// What its node told for the next record.
+  var onionKey: (key: KeyExchangeOffer, week: UInt32)?
+  var reservations: [RelayReservation] = []
 
   public var keyHash: KeyHash { plan.identity.publicKey.keyHash }
   public var peerID: PeerID { keyHash.peerID }

@@ -24,6 +24,8 @@ public struct SimulatedBackbone {
   /// Takes a record in; its owner has just signed it.
   mutating func publish(_ record: PeerRecord) { records[record.peerID] = record }
 
+  func record(of peerID: PeerID) -> PeerRecord? { records[peerID] }
+
   mutating func ask(_ lookup: LookupID, _ target: PeerID, of host: HostID) -> Duration {
     asked[Question(host: host, lookup: lookup)] = target
     return isReachable ? roundTrip : patience
@@ -62,6 +64,30 @@ extension World {
     schedule(.renewal(id, life: hosts[id.number].life), at: now + Self.renewalInterval)
   }
 
+  /// As ``keepPublished(_:)``, with others who may see where it is.
+  public mutating func keepPublished(_ id: HostID, admitting others: [HostID]) {
+    hosts[id.number].admitted = others.filter { $0 != id }
+    keepPublished(id)
+  }
+
+  /// Publishes a relay's record, and returns it.
+  mutating func publishRelay(_ id: HostID) -> PeerRecord? {
+    publish(id)
+    return backbone.record(of: self[id].peerID)
+  }
+
+  /// What a node tells for its next record is in it a moment later, as with a daemon.
+  mutating func keepForRecord(_ event: NodeEvent, at id: HostID) {
+    switch event {
+    case .onionKeyMade(let key, let week): hosts[id.number].onionKey = (key, week)
+    case .reservationsChanged(let places):
+      hosts[id.number].reservations = places
+      guard hosts[id.number].recordSequence > 0 else { return }
+      schedule(.renewal(id, life: hosts[id.number].life), at: now + .milliseconds(100))
+    default: break
+    }
+  }
+
   /// As ``keepPublished(_:)``, from a later moment on.
   public mutating func keepPublished(_ id: HostID, from wait: Duration) {
     schedule(.renewal(id, life: hosts[id.number].life), at: now + wait)
@@ -76,16 +102,18 @@ extension World {
     hosts[id.number].recordSequence += 1
     let endpoint = AnnouncedEndpoint(.interface, outer ?? self[id].plan.announced ?? self[id].endpoint)
     let isPublic = self[id].plan.serviceType == .lightPublic
+    let relay = self[id].onionKey.map { RelayAnnouncement(onionKey: $0.key, week: $0.week) }
     let body = RecordBody(
       serviceType: self[id].plan.serviceType, keyHash: self[id].keyHash,
       sequence: SequenceNumber(hosts[id.number].recordSequence), expiry: wall + life,
-      region: SimulatedBackbone.region, endpoints: isPublic ? [endpoint] : [])
+      region: SimulatedBackbone.region, relayOffer: isPublic ? self[id].plan.relayOffer : 0,
+      endpoints: isPublic ? [endpoint] : [], relay: relay)
     let part =
       isPublic
       ? nil
       : RecordPrivatePart(
         endpoints: [endpoint], admitted: others.map { self[$0].keyHash },
-        salt: hosts[id.number].chance.bytes(16))
+        salt: hosts[id.number].chance.bytes(16), reservations: hosts[id.number].reservations)
     let signed = self[id].plan.identity.sign(body, privatePart: part)
     hosts[id.number].admitted = others
     let record = population?.archive.note(signed) ?? signed

@@ -139,11 +139,13 @@ public struct World {
 
   static func node(of plan: HostPlan, _ chance: Chance, now: Instant, wall: WallTime) -> MeshNode {
     var chance = chance.stream(7)
+    var configuration = NodeConfiguration(
+      region: SimulatedBackbone.region, serviceType: plan.serviceType,
+      keepsPeersConnected: plan.keepsPeersConnected, lookupPaths: plan.lookupPaths)
+    configuration.relayOffer = plan.relayOffer
     return MeshNode(
-      configuration: NodeConfiguration(
-        region: SimulatedBackbone.region, serviceType: plan.serviceType,
-        keepsPeersConnected: plan.keepsPeersConnected, lookupPaths: plan.lookupPaths),
-      publicKey: plan.identity.publicKey, randomSeed: chance.bytes(32), now: plan.clock.reading(now),
+      configuration: configuration, publicKey: plan.identity.publicKey, randomSeed: chance.bytes(32),
+      now: plan.clock.reading(now),
       wall: wall + plan.clock.wallError)
   }
 
@@ -286,6 +288,7 @@ public struct World {
       case .event(let event):
         judge(event, at: id)
         note(event, at: id)
+        keepForRecord(event, at: id)
         onEvent?(now, id, event)
       }
     }

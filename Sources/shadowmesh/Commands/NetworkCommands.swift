@@ -80,8 +80,10 @@ struct PingCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ping",
     abstract: "Measure the round trip to a peer inside its session, and say which path and why.",
-    discussion:
-      "Succeeds when at least one answer came, with --until-direct when a direct path did. No ICMP is used, and no port rule is needed."
+    discussion: """
+      Succeeds when at least one answer came, with --until-direct when a direct path did. No ICMP is used, \
+      and no port rule is needed.
+      """
   )
   @OptionGroup var daemon: DaemonOptions
   @Argument(help: "The name of a peer, or its PeerID.") var name: String
