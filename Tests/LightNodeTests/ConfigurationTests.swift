@@ -89,7 +89,7 @@ struct ConfigurationTests {
       ("log_level: loud", "log_level", "debug"),
       ("port_mapping: on", "port_mapping", "auto, off"),
       ("relay_offer_mbps: 5", "relay_offer_mbps", "service_type is private"),
-      ("relay:\n  stream_port: 443", "relay.stream_port", "relay_offer_mbps is 0"),
+      ("relay: {stream_port: 443}", "relay.stream_port", "relay_offer_mbps is 0"),
     ])
   func badValue(line: String, key: String, expected: String) throws {
     let error = try refusal("# one line of comment\n" + line)

@@ -30,12 +30,8 @@ final class OwnEndpoints: Sendable {
     return configured.isEmpty ? endpoints(of: [.mapped, .reflexive, .interface]) : configured
   }
 
-  /// What the node is told: the owner's word, or what this machine and its router know. Others' word it hears
-  /// itself.
-  var own: [AnnouncedEndpoint] {
-    let configured = endpoints(of: [.configured])
-    return configured.isEmpty ? endpoints(of: [.mapped, .interface]) : configured
-  }
+  /// What the node is told: what this machine and its router know. Others' word it hears itself.
+  var own: [AnnouncedEndpoint] { endpoints(of: [.configured, .mapped, .interface]) }
 
   /// Each once, at most ``RecordBody/endpointLimit``.
   private func endpoints(of kinds: [EndpointKind]) -> [AnnouncedEndpoint] {

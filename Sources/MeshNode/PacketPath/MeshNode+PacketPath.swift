@@ -44,7 +44,7 @@ extension MeshNode {
     let outcome: OpenOutcome
     if inCurrent {
       let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
-      let isKnown = source != endpoint && neighbours.entriesInPlace[slot].paths.knows(source)
+      let isKnown = source != endpoint && neighbours.entriesInPlace[slot].paths.hasProven(source)
       outcome = neighbours.entriesInPlace[slot].current!.session.open(
         &datagram, arrival: Arrival(from: source, endpoint: endpoint, isKnownPath: isKnown), now: now,
         into: &sessionActions)

@@ -14,6 +14,9 @@ public struct Path: Sendable {
   /// Checks since the last answer.
   private(set) var tries = 0
   var nextCheck: Instant?
+  /// Known only because a check of the peer's seemed to come from there, as anybody may have sent it on: what goes
+  /// there is one check for each that comes, until one is answered.
+  var isOnlyClaimed = false
   /// When the last burst of checks began.
   private(set) var begun: Instant?
   /// It failed while in use: not before this.
@@ -31,16 +34,25 @@ public struct Path: Sendable {
 
   /// Begins a burst of checks.
   mutating func begin(now: Instant) {
+    guard !isOnlyClaimed || isProven else { return }
     tries = 0
     nextCheck = now
     begun = now
+  }
+
+  /// One check, which the one that came pays for.
+  mutating func beginOnce(now: Instant) {
+    tries = 0
+    nextCheck = now
   }
 
   mutating func sent(_ id: UInt64, now: Instant, isInDoubt: Bool) {
     if outstanding.count == Self.outstandingLimit { outstanding.removeFirst() }
     outstanding.append((id, now))
     tries += 1
-    if isInDoubt {
+    if isOnlyClaimed, !isProven {
+      nextCheck = nil
+    } else if isInDoubt {
       nextCheck = tries < PathLimits.triesInDoubt ? now + PathLimits.doubtInterval : now + PathLimits.standby
     } else if tries < PathLimits.tries {
       nextCheck = now + PathLimits.firstInterval * (1 << (tries - 1))

@@ -60,6 +60,12 @@ public struct PathTable: Sendable {
     return false
   }
 
+  /// Whether full-size packets have passed both ways there; allocates nothing.
+  public func hasProven(_ endpoint: Endpoint) -> Bool {
+    for path in paths where path.endpoint == endpoint { return path.isProven }
+    return false
+  }
+
   /// Whether the path in use is being compared with the others because it is silent.
   public var isInDoubt: Bool { doubtSince != nil }
 
@@ -111,7 +117,8 @@ public struct PathTable: Sendable {
 
   /// The peer has named it anew, or says that it is trying at this moment.
   public mutating func named(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
-    guard knows(endpoint) else { return found(endpoint, kind, now: now) }
+    guard let position = position(of: endpoint) else { return found(endpoint, kind, now: now) }
+    paths[position].isOnlyClaimed = false
     guard endpoint != inUse, let path = path(to: endpoint), !path.isProven, path.mayBeginAnew(now) else {
       return
     }
@@ -120,9 +127,18 @@ public struct PathTable: Sendable {
 
   /// A check of the peer's came from there: ours gets through now, if ever (RFC 8445 §7.3.1.4).
   public mutating func checked(from endpoint: Endpoint, _ kind: PathKind, now: Instant) {
-    guard let position = position(of: endpoint) else { return found(endpoint, kind, now: now) }
-    guard endpoint != inUse, !paths[position].isProven, paths[position].tries != 1 else { return }
-    paths[position].begin(now: now)
+    guard let position = position(of: endpoint) else {
+      var path = Path(endpoint: endpoint, kind: kind)
+      path.isOnlyClaimed = true
+      path.beginOnce(now: now)
+      return add(path, mustFit: false)
+    }
+    guard endpoint != inUse, !paths[position].isProven else { return }
+    if paths[position].isOnlyClaimed {
+      paths[position].beginOnce(now: now)
+    } else if paths[position].tries != 1 {
+      paths[position].begin(now: now)
+    }
   }
 
   /// It exists no more: a circuit that ended.
@@ -162,7 +178,7 @@ public struct PathTable: Sendable {
   public mutating func heard(from endpoint: Endpoint, now: Instant) {
     guard endpoint == inUse else {
       guard let position = position(of: endpoint) else { return }
-      if !paths[position].isProven, paths[position].mayBeginAnew(now) { paths[position].begin(now: now) }
+      guard paths[position].isProven else { return }
       // The peer has stepped to another path, perhaps because this one lets nothing through any more.
       if askedAt == nil, doubtSince == nil, let lastHeard, now - lastHeard > PathLimits.hint,
         now >= doubtNotBefore
