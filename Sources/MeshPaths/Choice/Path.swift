@@ -14,8 +14,8 @@ public struct Path: Sendable {
   /// Checks since the last answer.
   private(set) var tries = 0
   var nextCheck: Instant?
-  /// Known only because a check of the peer's seemed to come from there, as anybody may have sent it on: what goes
-  /// there is one check for each that comes, until one is answered.
+  /// Known only because a check of the peer's seemed to come from there, as anybody may have sent it on:
+  /// what goes there is one check for each that comes, until one is answered.
   var isOnlyClaimed = false
   /// When the last burst of checks began.
   private(set) var begun: Instant?
