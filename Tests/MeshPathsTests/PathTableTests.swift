@@ -213,6 +213,19 @@ private struct Paths {
     #expect(paths.actions.contains { $0.action == .wantsRelay })
   }
 
+  @Test("a silent relay is doubted though another circuit is known: that may lead through it as well")
+  func anotherRelay() {
+    var paths = onRelay()
+    let second = Endpoint(CircuitNumber(number: 2))
+    paths.answers[second] = .milliseconds(150)
+    paths.table.found(second, relayed, now: paths.now)
+    paths.run(.seconds(2), talking: true)
+    #expect(!paths.actions.contains { $0.action == .wantsRelay })
+    paths.answers = [:]
+    paths.run(.seconds(2), talking: true)
+    #expect(paths.actions.contains { $0.action == .wantsRelay })
+  }
+
   @Test("no more than sixteen paths are kept, and the one in use always is")
   func bounded() {
     var paths = onRelay()

@@ -41,11 +41,15 @@ extension MeshNode {
   }
 
   /// The path in use is silent: if that is a circuit, another one, through other relays where there are any.
+  /// The peer may have built the silent one, and ours may lead through the same relay.
   mutating func wantAnotherRelay(_ slot: Int, now: Instant) {
     let neighbour = neighbours.entries[slot]
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
-      for relay in circuits.path(of: silent) { relays.selection.brokePromise(relay, now: now) }
-      if relays.wanted[neighbour.peerID]?.circuit == silent {
+      let doubted = circuits.path(of: silent)
+      for relay in doubted { relays.selection.brokePromise(relay, now: now) }
+      if let own = relays.wanted[neighbour.peerID]?.circuit,
+        circuits.path(of: own).contains(where: doubted.contains)
+      {
         relays.wanted[neighbour.peerID]?.circuit = nil
         relays.wanted[neighbour.peerID]?.mustTell = false
         relays.wanted[neighbour.peerID]?.next = now

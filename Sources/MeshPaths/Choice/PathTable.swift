@@ -316,7 +316,9 @@ public struct PathTable: Sendable {
     for position in paths.indices { paths[position].begin(now: now) }
     asks = 0
     ask(now)
-    if !paths.contains(where: { !$0.kind.isDirect && $0.endpoint != inUse }) { pending.append(.wantsRelay) }
+    // The relay in use may be the one that is silent, and another circuit may lead through it as well.
+    let isRelayed = current.map { !$0.kind.isDirect } ?? false
+    if isRelayed || !paths.contains(where: { !$0.kind.isDirect }) { pending.append(.wantsRelay) }
   }
 
   private mutating func ask(_ now: Instant) {
