@@ -31,7 +31,13 @@ struct RelayChainTests {
 
   /// Connected through one relay; which one that is.
   private func connected() throws -> (world: RelayInternet, relay: Int) {
-    var world = try RelayInternet(relays: 4, hops: 1)
+    let (world, relays) = try connected(hops: 1)
+    return (world, try #require(relays.first))
+  }
+
+  /// Connected through so many relays of four; which ones carry.
+  private func connected(hops: Int) throws -> (world: RelayInternet, relays: [Int]) {
+    var world = try RelayInternet(relays: 4, hops: hops)
     try world.begin()
     world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
     world.net.run(.seconds(5))
@@ -39,7 +45,7 @@ struct RelayChainTests {
     let relays = world.relays.filter {
       (world.net.hosts[$0].node.relayCounters?.cellsForward ?? 0) > 3
     }
-    return (world, try #require(relays.first))
+    return (world, relays)
   }
 
   /// Sends a packet each 100 ms and says after how many of them the first arrived.
@@ -70,6 +76,33 @@ struct RelayChainTests {
     let lost = world.net.hosts[dead].identity.keyHash
     #expect(world.reservations(world.b).count == 2)
     #expect(!world.reservations(world.b).contains { $0.relay == lost })
+  }
+
+  @Test(
+    "whichever relay of a chain dies, one without it carries within 5 s, though hardly others are known",
+    arguments: [2, 3], 0..<3)
+  func deadRelayOfChain(hops: Int, position: Int) throws {
+    var (world, relays) = try connected(hops: hops)
+    guard position < relays.count else { return }
+    let endpoint = world.net.hosts[relays[position]].endpoint
+    let wire = world.net.wire
+    world.net.wire = { datagram, from, to in
+      from == endpoint || to == endpoint ? [] : wire(datagram, from, to)
+    }
+    let entry = entryChanges(world).last
+    let changes = entryChanges(world).count
+    let arrival = firstArrival(&world, within: 50)
+    #expect(arrival != nil)
+    // Who stops other relays shall not choose the one that we begin at.
+    if entry != world.net.hosts[relays[position]].identity.keyHash {
+      #expect(entryChanges(world).count == changes)
+    }
+  }
+
+  private func entryChanges(_ world: RelayInternet) -> [KeyHash?] {
+    world.net.hosts[world.a].events.compactMap { event in
+      if case .entryRelayChanged(let entry) = event { .some(entry) } else { nil }
+    }
   }
 
   @Test("a relay that was started anew is used again, under its new key")

@@ -103,6 +103,46 @@ struct RelaySelectionTests {
     #expect(try selection.order([key(13), key(11)], now: now) == [key(11), key(13)])
   }
 
+  @Test("when all others rest they are taken all the same, and each attempt at once leaves others out")
+  func attempts() throws {
+    var selection = RelaySelection()
+    let places = [try relay(12), try relay(13)]
+    selection.set(try [relay(10), relay(11)] + places)
+    for number in 11...13 as ClosedRange<UInt8> { selection.brokePromise(try key(number), now: now) }
+    var chains: [[KeyHash]] = []
+    for _ in 0..<3 {
+      let trying = TriedRelays(chains)
+      let ends = selection.order(places.map(\.keyHash), trying: trying, now: now)
+      let last = try #require(selection.profile(ends[0]))
+      let chain = selection.chain(
+        to: last, hops: 3, avoiding: own, trying: trying, now: now, random: UInt64(chains.count))
+      chains.append(try #require(chain).map(\.keyHash))
+    }
+    // Whichever of the three that rest has failed, one chain does without it.
+    for number in 11...13 as ClosedRange<UInt8> {
+      let relay = try key(number)
+      #expect(chains.contains { !$0.contains(relay) })
+    }
+  }
+
+  @Test("an entry that is silent is left out of all attempts but the first, and stays the entry")
+  func silentEntry() throws {
+    var selection = RelaySelection(entry: try key(11))
+    let last = try relay(10)
+    selection.set([last] + (try (11..<14).map { try relay($0) }))
+    let first = selection.chain(
+      to: last, hops: 2, avoiding: own, trying: TriedRelays(doubted: try key(11)), now: now, random: 0)
+    #expect(try #require(first)[0].keyHash == key(11))
+    let tried = [try #require(first).map(\.keyHash)]
+    let answering = selection.chain(
+      to: last, hops: 2, avoiding: own, trying: TriedRelays(tried), now: now, random: 0)
+    #expect(try #require(answering)[0].keyHash == key(11))
+    let silent = selection.chain(
+      to: last, hops: 2, avoiding: own, trying: TriedRelays(tried, doubted: try key(11)), now: now, random: 0)
+    #expect(try #require(silent)[0].keyHash != key(11))
+    #expect(try selection.entry == key(11))
+  }
+
   @Test("places are reserved at relays that differ in prefix and operator")
   func reservable() throws {
     var selection = RelaySelection()

@@ -41,21 +41,35 @@ extension MeshNode {
   }
 
   /// The path in use is silent: if that is a circuit, another one, through other relays where there are any.
-  /// The peer may have built the silent one, and ours may lead through the same relay.
+  /// The peer may have built the silent one, and then nobody here knows all of its relays: one of our own
+  /// that stands may lead through the same, and is not relied on either.
   mutating func wantAnotherRelay(_ slot: Int, now: Instant) {
     let neighbour = neighbours.entries[slot]
+    let peer = neighbour.peerID
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
-      let doubted = circuits.path(of: silent)
-      for relay in doubted { relays.selection.brokePromise(relay, now: now) }
-      if let own = relays.wanted[neighbour.peerID]?.circuit,
-        circuits.path(of: own).contains(where: doubted.contains)
-      {
-        relays.wanted[neighbour.peerID]?.circuit = nil
-        relays.wanted[neighbour.peerID]?.mustTell = false
-        relays.wanted[neighbour.peerID]?.next = now
+      for relay in suspects(of: circuits.path(of: silent)) { relays.selection.brokePromise(relay, now: now) }
+      if let own = relays.wanted[peer]?.circuit {
+        let before = relays.wanted[peer]?.doubted
+        relays.wanted[peer]?.circuit = nil
+        relays.wanted[peer]?.doubted = own
+        relays.wanted[peer]?.mustTell = false
+        // If it stands after all, a check of it answers before this.
+        relays.wanted[peer]?.next = own == silent ? now : now + RelayBook.hurriedRetry
+        if let before { circuits.close(before, .closed, into: &circuitActions) }
+        performCircuitActions(now)
       }
     }
     wantRelay(slot, now: now)
+    askEntry(now: now)
+  }
+
+  /// Whether the relay that chains begin at is there shows before the second attempt.
+  private mutating func askEntry(now: Instant) {
+    guard let entry = relays.selection.entry, let slot = neighbours.slot(entry.peerID),
+      neighbours.entries[slot].isConnected
+    else { return }
+    neighbours.entries[slot].paths.doubted(now: now)
+    advancePaths(slot, now: now)
   }
 
   /// Wants a circuit to a peer, and builds one through the relays at which it has said to be reached. Calling
@@ -79,27 +93,63 @@ extension MeshNode {
 
   /// Nothing is wanted of a peer any more, or all of it anew: its circuit is closed.
   mutating func forgetCircuit(to peer: PeerID, now: Instant) {
-    guard let wanted = relays.wanted.removeValue(forKey: peer), let circuit = wanted.circuit else { return }
-    circuits.close(circuit, .closed, into: &circuitActions)
+    guard let wanted = relays.wanted.removeValue(forKey: peer) else { return }
+    for circuit in wanted.circuits {
+      circuits.close(circuit, .closed, into: &circuitActions)
+    }
     performCircuitActions(now)
   }
 
-  /// Begins a circuit to a peer that has none, when the time has come.
+  /// Begins a circuit to a peer that has none, when the time has come. While none of those that were begun
+  /// stands, others are tried beside them: one relay that is gone holds a whole chain up until its time is
+  /// over.
   private mutating func buildIfDue(_ peer: PeerID, now: Instant) {
-    guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now else { return }
-    let wait = min(RelayBook.firstRetry * (1 << min(wanted.failures, 8)), RelayBook.longestRetry)
+    guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now,
+      wanted.attempts.count < RelayBook.attempts
+    else { return }
+    let isHurried = neighbours.slot(peer).map { neighbours.entries[$0].paths.isInDoubt } ?? false
+    if let doubted = wanted.doubted, !isHurried, isInUse(doubted, to: peer) {
+      relays.wanted[peer]?.circuit = doubted
+      relays.wanted[peer]?.doubted = nil
+      return
+    }
+    let beyond = wanted.failures + 1 - RelayBook.attempts
+    let wait =
+      beyond >= 0
+      ? min(RelayBook.firstRetry * (1 << min(beyond, 8)), RelayBook.longestRetry)
+      : isHurried ? RelayBook.hurriedRetry : RelayBook.firstRetry
     relays.wanted[peer]?.next = now + wait
     relays.wanted[peer]?.failures += 1
-    guard let (chain, reservation) = chain(to: peer, hops: wanted.hops, now: now) else { return }
+    let entry = relays.selection.entry
+    let isSilent = entry.flatMap { neighbours.slot($0.peerID) }.map { slot in
+      !neighbours.entries[slot].isConnected || neighbours.entries[slot].paths.isAsked
+    }
+    let trying = TriedRelays(
+      wanted.attempts.map { circuits.path(of: $0) }, doubted: isSilent ?? true ? entry : nil)
+    guard let (chain, reservation) = chain(to: peer, hops: wanted.hops, trying: trying, now: now) else {
+      return
+    }
     announceEntry()
-    relays.wanted[peer]?.circuit = circuits.begin(
+    let begun = circuits.begin(
       chain.map(\.hop), reservation: reservation, now: now, into: &circuitActions)
+    if let begun { relays.wanted[peer]?.attempts.append(begun) }
     performCircuitActions(now)
+  }
+
+  private func isInUse(_ circuit: CircuitNumber, to peer: PeerID) -> Bool {
+    neighbours.slot(peer).map { neighbours.entries[$0].current?.endpoint == Endpoint(circuit) } ?? false
+  }
+
+  /// Whether there is a session with a relay, which has not been found silent.
+  private func answers(_ relay: KeyHash) -> Bool {
+    neighbours.slot(relay.peerID).map { slot in
+      neighbours.entries[slot].isConnected && !neighbours.entries[slot].paths.isInDoubt
+    } ?? false
   }
 
   /// Relays to a place where a peer is reached; `nil` when none is known, or not enough relays.
   private mutating func chain(
-    to peer: PeerID, hops: Int, now: Instant
+    to peer: PeerID, hops: Int, trying: TriedRelays, now: Instant
   ) -> (relays: [RelayProfile], reservation: [UInt8])? {
     let places = records.record(peer, at: wall)?.reservations.filter { $0.relay != own.keyHash } ?? []
     // Where nobody knows of any relay, a record won't name one.
@@ -108,7 +158,7 @@ extension MeshNode {
       relays.wanted[peer]?.needsRecord = false
       lookUpRecord(of: peer, now: now)
     }
-    for relay in relays.selection.order(places.map(\.relay), now: now) {
+    for relay in relays.selection.order(places.map(\.relay), trying: trying, now: now) {
       guard let place = places.first(where: { $0.relay == relay }) else { continue }
       guard let last = relayProfile(of: relay) else {
         // The place is known, the relay's key is not.
@@ -116,7 +166,7 @@ extension MeshNode {
         continue
       }
       let chain = relays.selection.chain(
-        to: last, hops: hops, avoiding: own.keyHash, now: now, random: random.next())
+        to: last, hops: hops, avoiding: own.keyHash, trying: trying, now: now, random: random.next())
       if let chain { return (chain, place.id) }
     }
     return nil
@@ -149,23 +199,36 @@ extension MeshNode {
     performCircuitActions(now)
   }
 
-  /// A circuit of ours stands: its peer can be reached through it.
+  /// A circuit of ours stands: its peer can be reached through it. Others that were begun are let go.
   mutating func stood(_ circuit: CircuitNumber, hops: Int, took: Duration, now: Instant) {
     for relay in circuits.path(of: circuit) { relays.selection.keptPromise(relay) }
-    guard let peer = relays.wanted.keys.sorted().first(where: { relays.wanted[$0]?.circuit == circuit })
-    else { return }
-    relays.wanted[peer]?.failures = 0
+    guard let peer = owner(of: circuit), var wanted = relays.wanted[peer] else { return }
+    let others = wanted.circuits.filter { $0 != circuit && !isInUse($0, to: peer) }
+    wanted.circuit = circuit
+    wanted.doubted = wanted.doubted.flatMap { others.contains($0) ? nil : $0 }
+    wanted.attempts = []
+    wanted.failures = 0
+    relays.wanted[peer] = wanted
+    for other in others { circuits.close(other, .closed, into: &circuitActions) }
     counters.circuitsBuilt += 1
     emit(.circuitOpened(peer, hops: hops, took: took))
     circuitReady(circuit, to: peer, hops: hops, now: now)
   }
 
+  /// The peer that a circuit of ours stands for, or is being built for.
+  private func owner(of circuit: CircuitNumber) -> PeerID? {
+    relays.wanted.keys.sorted().first { peer in
+      relays.wanted[peer].map { $0.circuits.contains(circuit) } ?? false
+    }
+  }
+
   /// A circuit that ended here is there no more, or never was.
   mutating func ended(_ circuit: CircuitNumber, _ end: CircuitEnd, path: [KeyHash], now: Instant) {
     blame(path, for: end, now: now)
-    let owner = relays.wanted.keys.sorted().first { relays.wanted[$0]?.circuit == circuit }
-    if let owner {
-      relays.wanted[owner]?.circuit = nil
+    if let owner = owner(of: circuit) {
+      if relays.wanted[owner]?.circuit == circuit { relays.wanted[owner]?.circuit = nil }
+      if relays.wanted[owner]?.doubted == circuit { relays.wanted[owner]?.doubted = nil }
+      relays.wanted[owner]?.attempts.removeAll { $0 == circuit }
       relays.wanted[owner]?.mustTell = false
       if end == .noReservation { relays.wanted[owner]?.needsRecord = true }
       counters.circuitsLost += 1
@@ -174,17 +237,20 @@ extension MeshNode {
     circuitLost(circuit, reason: end, now: now)
   }
 
-  /// Whose promise a circuit's end breaks. Of a longer chain nobody can say who failed: not the entry, while
-  /// there is a session with it.
+  /// Whose promise a circuit's end breaks.
   private mutating func blame(_ path: [KeyHash], for end: CircuitEnd, now: Instant) {
     switch end {
     case .idle, .exhausted, .closed, .loop, .replayed, .malformed: return
     case .noReservation, .unknownKey, .full, .unreachable, .timedOut, .broken, .notAdmitted, .silent: break
     }
-    let entryStands =
-      path.first.flatMap { neighbours.slot($0.peerID) }.map { neighbours.entries[$0].isConnected } ?? false
-    let blamed = path.count == 1 || !entryStands ? path.prefix(1) : path.dropFirst()
-    for relay in blamed { relays.selection.brokePromise(relay, now: now) }
+    for relay in suspects(of: path) { relays.selection.brokePromise(relay, now: now) }
+  }
+
+  /// Who may have failed when a circuit did. Of a longer chain nobody can say: not the entry, for as long as
+  /// it answers, so that nobody behind it can have us choose another.
+  private func suspects(of path: [KeyHash]) -> ArraySlice<KeyHash> {
+    guard path.count > 1, let entry = path.first else { return path[...] }
+    return answers(entry) ? path.dropFirst() : path.prefix(1)
   }
 
   mutating func circuitReady(_ circuit: CircuitNumber, to peer: PeerID, hops: Int, now: Instant) {
@@ -208,7 +274,7 @@ extension MeshNode {
         circuitReady(circuit, to: peer, hops: hops(of: circuit), now: now)
       }
       if wanted.until <= now, wanted.circuit == nil {
-        relays.wanted[peer] = nil
+        forgetCircuit(to: peer, now: now)
       } else if wanted.until <= now {
         // It stands for as long as it carries: its owner may come back to it.
         relays.wanted[peer]?.until = now + RelayBook.wantLife

@@ -16,10 +16,19 @@ struct RelayBook {
     var hops: Int
     /// Since when nobody has asked for it any more.
     var until: Instant
-    /// When another circuit may be tried.
+    /// When another circuit may be begun.
     var next: Instant
     var failures = 0
+    /// The one that stands.
     var circuit: CircuitNumber?
+    /// One that stood when the path in use, this or another, fell silent: what leads through relays that
+    /// answer takes its place, unless it carries the session again by then.
+    var doubted: CircuitNumber?
+    /// Those that are being built, through different relays: the first that stands is kept.
+    var attempts: [CircuitNumber] = []
+    /// All of its circuits.
+    var circuits: [CircuitNumber] { attempts + [circuit, doubted].compactMap(\.self) }
+
     /// It was asked for while it stood: its peer is told of it once more, at the next turn.
     var mustTell = false
     /// Its record names a place where it is not any more.
@@ -28,8 +37,12 @@ struct RelayBook {
 
   /// A want that nobody repeats ends.
   static let wantLife = Duration.seconds(120)
-  /// Between two circuits to one peer that did not come about: doubles up to a minute.
+  /// Circuits to one peer that are built at the same time.
+  static let attempts = 3
+  /// Between the beginnings of these. The first time is for a peer whose path in use is silent.
+  static let hurriedRetry = Duration.milliseconds(300)
   static let firstRetry = Duration.seconds(1)
+  /// After as many the wait doubles, up to this.
   static let longestRetry = Duration.seconds(60)
   /// A relay that was asked for a place answers within this, a session with it included.
   static let askingTime = Duration.seconds(10)

@@ -69,6 +69,9 @@ public struct PathTable: Sendable {
   /// Whether the path in use is being compared with the others because it is silent.
   public var isInDoubt: Bool { doubtSince != nil }
 
+  /// Whether the path in use has been asked if it still carries anything, and hasn't answered yet.
+  public var isAsked: Bool { askedAt != nil || doubtSince != nil }
+
   public var current: Path? { inUse.flatMap { path(to: $0) } }
 
   // MARK: What is learned
@@ -149,6 +152,11 @@ public struct PathTable: Sendable {
     inUse = nil
     beginDoubt(now)
     pending.append(.wantsRelay)
+  }
+
+  /// Something that this peer passes on is silent: it is asked at once whether it is there.
+  public mutating func doubted(now: Instant) {
+    if inUse != nil, !isAsked { doubt(now) }
   }
 
   /// All that was known of addresses is in question: one of the ends is somewhere else.

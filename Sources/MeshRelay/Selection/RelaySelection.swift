@@ -131,27 +131,47 @@ public struct RelaySelection {
   }
 
   /// Of several relays at which somebody is reached, the best first; resting ones last.
-  public func order(_ relays: [KeyHash], now: Instant) -> [KeyHash] {
-    relays.map { (isResting($0, now: now) ? 1 : 0, cost($0), $0) }.sorted { $0 < $1 }.map(\.2)
+  public func order(_ relays: [KeyHash], trying: TriedRelays = TriedRelays(), now: Instant) -> [KeyHash] {
+    relays.map { (tier: tier(of: $0, trying, now), cost: cost($0), relay: $0) }
+      .sorted { ($0.tier, $0.cost, $0.relay) < ($1.tier, $1.cost, $1.relay) }
+      .map(\.relay)
+  }
+
+  /// Relays of one tier are as good as each other but for their cost: first those that no other attempt uses,
+  /// and among them those that aren't resting.
+  private func tier(of relay: KeyHash, _ trying: TriedRelays, _ now: Instant) -> Int {
+    2 * trying.attempts(with: relay) + (isResting(relay, now: now) ? 1 : 0)
   }
 
   /// A chain of `hops` relays that ends at `last`: no two of one operator or prefix, of different regions
   /// where there are. `nil` when there are not enough.
+  ///
+  /// Of a chain that broke only one relay failed, and all rest. When there are no others, they are taken:
+  /// a chain that may fail is better than none.
+  ///
+  /// - Parameter trying: the chains that are being built to the same place, from which this one shall differ.
   public mutating func chain(
-    to last: RelayProfile, hops: Int, avoiding own: KeyHash, now: Instant, random: UInt64
+    to last: RelayProfile, hops: Int, avoiding own: KeyHash, trying: TriedRelays = TriedRelays(),
+    now: Instant, random: UInt64
   ) -> [RelayProfile]? {
     guard (1...CellLayout.longestChain).contains(hops) else { return nil }
     guard hops > 1 else { return [last] }
-    let eligible = ranked(now: now).filter { $0.keyHash != own && !$0.isKin(of: last) }
-    guard let first = entry.flatMap({ entry in eligible.first { $0.keyHash == entry } }) ?? eligible.first
-    else { return nil }
-    entry = entry.flatMap { isKnownGood($0, now: now) ? $0 : nil } ?? first.keyHash
+    let eligible = order(profiles.keys.filter { $0 != own }, trying: trying, now: now)
+      .compactMap { profiles[$0] }.filter { !$0.isKin(of: last) }
+    let known = entry.flatMap { entry in
+      eligible.first { $0.keyHash == entry && isKnownGood(entry, now: now) && !trying.leavesOut(entry) }
+    }
+    guard let first = known ?? eligible.first else { return nil }
+    if entry.map({ !isKnownGood($0, now: now) }) ?? true { entry = first.keyHash }
     var chain = [first]
     var rest = eligible.filter { !$0.isKin(of: first) }
     while chain.count < hops - 1 {
       let used = Set((chain + [last]).map(\.region))
-      let elsewhere = rest.filter { !used.contains($0.region) }
-      let pool = Array((elsewhere.isEmpty ? rest : elsewhere).prefix(Self.breadth))
+      // Only from the best tier that has any.
+      let best = rest.first.map { tier(of: $0.keyHash, trying, now) }
+      let alike = rest.filter { tier(of: $0.keyHash, trying, now) == best }
+      let elsewhere = alike.filter { !used.contains($0.region) }
+      let pool = Array((elsewhere.isEmpty ? alike : elsewhere).prefix(Self.breadth))
       guard !pool.isEmpty else { return nil }
       let chosen = pool[Int(random % UInt64(pool.count))]
       chain.append(chosen)

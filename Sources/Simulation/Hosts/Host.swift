@@ -20,6 +20,8 @@ public struct HostPlan: Sendable {
   public var lookupPaths = 4
   /// Mbit/s that a public one relays.
   public var relayOffer: UInt32 = 0
+  /// On the way to peers that are reached through relays, 1 to 3.
+  public var relayHops = 1
 
   public init(identity: SimulatedIdentity, endpoint: Endpoint) {
     self.identity = identity

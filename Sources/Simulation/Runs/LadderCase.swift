@@ -2,7 +2,7 @@ import MeshCrypto
 public import MeshNode
 import MeshWire
 
-/// One seeded world of two peers behind translators of every kind, a backbone that introduces them, and three
+/// One seeded world of two peers behind translators of every kind, a backbone that introduces them, and four
 /// relays. They meet, talk all the time, and something happens to one of them or to what they depend on.
 public struct LadderCase: Sendable {
   /// What happens while they talk.
@@ -69,10 +69,11 @@ public struct LadderCase: Sendable {
     world.onEvent = { at, id, event in telling?(at - begin, id, event) }
 
     let backbone = addServer(&world, 0, &chance)
-    let relays = (1...3).map { addServer(&world, $0, &chance) }
+    let relays = (1...4).map { addServer(&world, $0, &chance) }
+    let hops = chance.pick([1, 1, 2, 3])
     var nats: [[NATID]] = []
     let pair = places.enumerated().map { number, place in
-      addPeer(&world, number, place, &nats, &chance)
+      addPeer(&world, number, place, hops, &nats, &chance)
     }
     let pin = BackbonePin(keyHash: world[backbone].keyHash, endpoint: world[backbone].plan.endpoint)
     world.run(.seconds(1))
@@ -101,7 +102,7 @@ public struct LadderCase: Sendable {
       violation: world.monitor.violation, event: event, firstByte: firstByte,
       canBeDirect: !(isSymmetric && strict),
       paths: pair.compactMap { world.path(of: $0)?.kind }, longestStall: talk.longestStall,
-      story: story(places, loss, event, world, pair))
+      story: story(places, loss, hops, event, world, pair))
   }
 
   private func addServer(_ world: inout World, _ number: Int, _ chance: inout Chance) -> HostID {
@@ -113,7 +114,8 @@ public struct LadderCase: Sendable {
   }
 
   private func addPeer(
-    _ world: inout World, _ number: Int, _ place: Place, _ nats: inout [[NATID]], _ chance: inout Chance
+    _ world: inout World, _ number: Int, _ place: Place, _ hops: Int, _ nats: inout [[NATID]],
+    _ chance: inout Chance
   ) -> HostID {
     let outer: UInt32 = 0xc613_0001 + UInt32(number) << 16
     nats.append(
@@ -123,6 +125,7 @@ public struct LadderCase: Sendable {
       identity: .standIn(&chance),
       endpoint: Endpoint(.v4(address), port: UInt16(20_000 + chance.index(below: 40_000))))
     plan.nats = nats[number]
+    plan.relayHops = hops
     return world.addHost(plan)
   }
 
@@ -141,13 +144,13 @@ public struct LadderCase: Sendable {
       world.move(pair[side], to: Endpoint(.v4(address), port: world[pair[side]].endpoint.port))
     case .relayDies:
       let inUse = relays.filter { relay in pair.contains { world.isInUse(relay, by: $0) } }
-      world.crash(inUse.first ?? relays[0])
+      world.crash(inUse.isEmpty ? relays[0] : chance.pick(inUse))
     case .backboneDies: world.crash(backbone)
     }
   }
 
   private func story(
-    _ places: [Place], _ loss: Double, _ event: Event, _ world: World, _ pair: [HostID]
+    _ places: [Place], _ loss: Double, _ hops: Int, _ event: Event, _ world: World, _ pair: [HostID]
   ) -> String {
     let sides = places.map { place in
       place.kinds.isEmpty
@@ -156,8 +159,8 @@ public struct LadderCase: Sendable {
     let paths = pair.map { id in
       world.path(of: id).map { "\($0.kind.rawValue) (\($0.reason))" } ?? "no session"
     }
-    return
-      "\(sides.joined(separator: " and ")); loss \(loss); \(event.rawValue); \(paths.joined(separator: ", "))"
+    let world = "loss \(loss); \(hops) hops; \(event.rawValue)"
+    return "\(sides.joined(separator: " and ")); \(world); \(paths.joined(separator: ", "))"
   }
 }
 

@@ -143,6 +143,7 @@ public struct World {
       region: SimulatedBackbone.region, serviceType: plan.serviceType,
       keepsPeersConnected: plan.keepsPeersConnected, lookupPaths: plan.lookupPaths)
     configuration.relayOffer = plan.relayOffer
+    configuration.relayHops = plan.relayHops
     return MeshNode(
       configuration: configuration, publicKey: plan.identity.publicKey, randomSeed: chance.bytes(32),
       now: plan.clock.reading(now),
