@@ -19,10 +19,18 @@ class Chains:
 
     def play(self, relayed, direct):
         """`relayed` and `direct` are pairs of ends: (site, machine). Returns figures."""
-        for site in self.world.sites:
-            self.world.internet.set_link(site.link, delay=DELAY)
-        for server in (*self.world.relays, self.world.backbone):
-            self.world.internet.set_link(server.link, delay=DELAY)
+        self.set_delay(DELAY)
+        try:
+            return self.measure_all(relayed, direct)
+        finally:
+            self.set_delay(self.world.internet.delay)
+            self.mesh.want_relays(*(self.mesh.nodes[machine.name] for _, machine in relayed), 1)
+
+    def set_delay(self, delay):
+        for place in (*self.world.sites, *self.world.relays, self.world.backbone):
+            self.world.internet.set_link(place.link, delay=delay)
+
+    def measure_all(self, relayed, direct):
         link = self.link()
         self.say(f"a link's own round trip: {link * 1000:.2f} ms")
         base, rate, _ = self.measure(direct, None)

@@ -31,6 +31,11 @@ class Events:
         self.during("the sender changes its uplink", direct, lambda: sender[0].switch_uplink(sender[1]))
         self.during("the receiver changes its uplink", direct, lambda: receiver[0].switch_uplink(receiver[1]))
         self.during("a relay in use is killed", relayed, self.kill_relay)
+        ends = [self.mesh.nodes[machine.name] for _, machine in relayed]
+        self.mesh.revive()
+        self.mesh.want_relays(*ends, 3)
+        self.during("a relay of a chain of three is killed", relayed, self.kill_relay)
+        self.mesh.want_relays(*ends, 1)
         self.during("the backbone is killed (direct)", direct, self.mesh.backbone.program.kill)
         self.during("the backbone is killed (relayed)", relayed, self.mesh.backbone.program.kill)
         return self.figures
