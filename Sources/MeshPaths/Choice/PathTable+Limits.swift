@@ -11,7 +11,8 @@ public enum PathLimits {
   /// mappings, too, which live for 30 s at least in most (RFC 4787 §4.3 asks for 120).
   static let standby: Duration = .seconds(25)
   /// Nothing heard on the path in use for so long after something was sent there: it is asked by a check.
-  static let patience: Duration = .seconds(1)
+  /// TCP repeats after about 0.3, 0.8 and 2 s: what carries again before that costs it the least.
+  static let patience: Duration = .milliseconds(600)
   static let longestPatience: Duration = .milliseconds(2_500)
   /// Packets come on another path and none on that in use for so long: that is in doubt, too.
   static let hint: Duration = .milliseconds(500)
