@@ -5,15 +5,16 @@ from html import escape
 from . import report, shares
 from .sites import KINDS
 
-CELL_WIDTH, CELL_HEIGHT = 92, 46
-LEFT, TOP = 230, 130
+CELL_WIDTH, CELL_HEIGHT = 96, 66
+LEFT, TOP = 290, 96
 COLOURS = {
-    "direct": "#2e8b57",
-    "relayed": "#d08b1d",
-    "mixed": "#9aa83a",
-    "some": "#c76b4a",
-    "none": "#b03030",
-    "unplayed": "#d5d5d5",
+    # White text on each of them has a contrast of 4.5 or more.
+    "direct": "#24734a",
+    "relayed": "#94600c",
+    "mixed": "#66721a",
+    "some": "#a24f30",
+    "none": "#a32a2a",
+    "unplayed": "#80808055",
 }
 LEGEND = (
     ("direct", "direct in every try"),
@@ -35,7 +36,8 @@ td.value { text-align: right; font-variant-numeric: tabular-nums; }
 svg { max-width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--text); }
 svg .cell { fill: #ffffff; font-weight: 600; }
-svg .small { font-size: 10px; font-weight: 400; }
+svg .small { font-size: 11px; font-weight: 400; }
+a { color: inherit; }
 p.weak { color: var(--weak); }
 """
 
@@ -62,19 +64,38 @@ def cell_svg(cell, x, y):
     if cell is not None and cell.tries:
         good = [each for each in cell.tries if each.first_byte is not None]
         middle = x + CELL_WIDTH / 2 - 1
-        word, small = "none", f"0 of {len(cell.tries)}"
-        if good:
-            hops = max((each.hops or 0) for each in good)
-            direct = all(each.direct for each in good)
-            word = f"{report.median([each.first_byte for each in good]) * 1000:.0f} ms"
-            path = "direct" if direct else f"{hops} relay{'s' if hops != 1 else ''}" if hops else "relayed"
-            small = f"{path}, {len(good)} of {len(cell.tries)}"
-        parts.append(f'<text class="cell" x="{middle}" y="{y + 19}" text-anchor="middle">{word}</text>')
-        parts.append(
-            f'<text class="cell small" x="{middle}" y="{y + 34}" text-anchor="middle">{small}</text>'
-        )
+        for number, line in enumerate(lines(cell, good)):
+            kind, below = ("cell", 16) if number == 0 else ("cell small", 16 + 14 * number)
+            parts.append(f'<text class="{kind}" x="{middle}" y="{y + below}" text-anchor="middle">{line}</text>')
         parts.append(f"<title>{escape(told(cell))}</title>")
     return f"<g>{''.join(parts)}</g>"
+
+
+def lines(cell, good):
+    """What stands in a cell: time to the first byte, time to the best path, path and tries, bytes carried."""
+    if not good:
+        return ["none", f"0 of {len(cell.tries)}"]
+    best = [each.best_path for each in good if each.best_path is not None]
+    hops = max((each.hops or 0) for each in good)
+    if all(each.direct for each in good):
+        path = "direct"
+    elif any(each.direct for each in good):
+        path = "mixed"
+    else:
+        path = f"{hops} relay{'s' if hops != 1 else ''}" if hops else "relayed"
+    carried = "no file" if not cell.carried else amount(cell.carried)
+    if cell.carried and not cell.carried_equal:
+        carried += " damaged"
+    return [
+        f"{report.median([each.first_byte for each in good]) * 1000:.0f} ms",
+        f"best {report.median(best) * 1000:.0f} ms" if best else "best: none",
+        f"{path}, {len(good)} of {len(cell.tries)}",
+        carried,
+    ]
+
+
+def amount(count):
+    return f"{count / 2**20:.3g} MiB" if count >= 2**20 else f"{count / 2**10:.3g} KiB"
 
 
 def told(cell):
@@ -106,7 +127,7 @@ def grid_svg(cells):
         parts.append(f'<text x="{LEFT - 10}" y="{y - 2}" text-anchor="end">{escape(name)}</text>')
         says = KINDS[name].says
         parts.append(
-            f'<text class="small" x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{escape(says[:44])}</text>'
+            f'<text class="small" x="{LEFT - 10}" y="{y + 12}" text-anchor="end">{escape(says)}</text>'
         )
     for i, row in enumerate(names):
         for j, column in enumerate(names):
@@ -153,9 +174,17 @@ def page(outcome, cells, figures):
 <style>{STYLE}</style></head><body>
 <h1>Every NAT against every NAT</h1>
 <p>{escape(about)}</p>
-<p class="weak">Rows send first, columns answer; 80 ms there and back between any two sites. The time is the median
-until the first answer through the overlay, counted from the first packet, with no session before. Rest the pointer on
-a cell for more.</p>
+<p>Two nodes that have no session meet, each behind the kind of NAT that its row or column names. The row's node sends
+first; 80 ms there and back between any two sites. In each cell, from above:</p>
+<ul>
+<li><b>time to the first byte</b>, from the first packet until its answer has come back through the overlay;</li>
+<li><b>best</b>: time until the best path was in use, a direct one where plain sockets can meet; often before its first
+answer is back. None: not within 6 s of the first byte;</li>
+<li><b>path</b>: direct, or through how many relays; and how many of the tries connected;</li>
+<li><b>bytes</b> of a file that went through in the end, with its checksum.</li>
+</ul>
+<p class="weak">Times are medians of the tries. Rest the pointer on a cell for the least and the most, and for the
+reason that the node gave for its path.</p>
 {legend_svg()}
 {grid_svg(cells)}
 <h2>Figures</h2>
