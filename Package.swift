@@ -90,7 +90,7 @@ let edges: [Target] = [
   library(
     "BackboneAPI",
     [
-      "MeshWire", "MeshCrypto",
+      "Daemon", "MeshWire", "MeshCrypto",
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Daemon
 import Foundation
 public import MeshCrypto
 public import MeshWire
@@ -188,18 +189,10 @@ public struct BackboneClient: Sendable {
   /// The whole answer, or `nil` when it takes longer than a request may. The HTTP client's own time limit
   /// ends with the head of the answer: a body that trickles could hold a node for days.
   private func wholeAnswer(to request: HTTPClientRequest, upTo limit: Int) async throws -> Answer? {
-    try await withThrowingTaskGroup(of: Answer?.self) { tasks in
-      tasks.addTask {
-        let response = try await http.execute(request, timeout: TimeAmount(requestTime))
-        let body = try await response.body.collect(upTo: limit)
-        return Answer(status: response.status, headers: response.headers, body: body)
-      }
-      tasks.addTask {
-        try await Task.sleep(for: requestTime)
-        return nil
-      }
-      defer { tasks.cancelAll() }
-      return try await tasks.next() ?? nil
+    try await Daemon.answer(within: requestTime) {
+      let response = try await http.execute(request, timeout: TimeAmount(requestTime))
+      let body = try await response.body.collect(upTo: limit)
+      return Answer(status: response.status, headers: response.headers, body: body)
     }
   }
 

@@ -1,4 +1,5 @@
 import ControlAPI
+import Daemon
 import Foundation
 import Logging
 import NIOCore
@@ -76,30 +77,21 @@ struct ControlServer: Sendable {
 
   /// Everything up to the first newline, at most ``ControlLine/maximumLength`` bytes.
   private static func readLine(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>) async throws -> Data {
-    try await withThrowingTaskGroup(of: Data?.self) { group in
-      group.addTask {
-        var line = Data()
-        for try await chunk in inbound {
-          let bytes = chunk.readableBytesView
-          if let newline = bytes.firstIndex(of: 10) {
-            line.append(contentsOf: bytes[..<newline])
-            return line
-          }
-          line.append(contentsOf: bytes)
-          guard line.count <= ControlLine.maximumLength else { break }
+    let line = try await Daemon.answer(within: Self.requestTime) {
+      var line = Data()
+      for try await chunk in inbound {
+        let bytes = chunk.readableBytesView
+        if let newline = bytes.firstIndex(of: 10) {
+          line.append(contentsOf: bytes[..<newline])
+          return line
         }
-        throw ControlFailure(.badRequest, "not one line of at most \(ControlLine.maximumLength) bytes")
+        line.append(contentsOf: bytes)
+        guard line.count <= ControlLine.maximumLength else { break }
       }
-      group.addTask {
-        try await Task.sleep(for: Self.requestTime)
-        return nil
-      }
-      defer { group.cancelAll() }
-      guard let line = try await group.next() ?? nil else {
-        throw ControlFailure(.timedOut, "no request came")
-      }
-      return line
+      throw ControlFailure(.badRequest, "not one line of at most \(ControlLine.maximumLength) bytes")
     }
+    guard let line else { throw ControlFailure(.timedOut, "no request came") }
+    return line
   }
 
   /// The kernel's `struct ucred` (unix(7)), which Glibc's module does not show.

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Daemon
 import MeshPaths
 import NIOCore
 import NIOHTTP1
@@ -17,15 +18,8 @@ struct GatewayHTTP: Sendable {
 
   /// Whatever goes wrong is ``GatewayAnswer/failed``.
   func answer(to request: GatewayRequest) async -> GatewayAnswer {
-    await withTaskGroup(of: GatewayAnswer.self) { group in
-      group.addTask { (try? await fetch(request)) ?? .failed }
-      group.addTask {
-        try? await Task.sleep(for: GatewayRequest.patience)
-        return .failed
-      }
-      defer { group.cancelAll() }
-      return await group.next() ?? .failed
-    }
+    let answer = try? await Daemon.answer(within: GatewayRequest.patience) { try await fetch(request) }
+    return answer ?? .failed
   }
 
   func shutdown() async { try? await client.shutdown() }

@@ -35,7 +35,7 @@ enum ImportArrows {
     "StrictConfiguration": ["Yams"],
     "Observability": ["Logging", "Metrics", "CoreMetrics"],
     "ControlAPI": ["MeshWire"],
-    "BackboneAPI": http.union(["MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
+    "BackboneAPI": http.union(["Daemon", "MeshWire", "MeshCrypto", "AsyncHTTPClient", "Logging"]),
     "LightNode": http.union([
       "Daemon", "NodeHost", "MeshNode", "MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "CLinux",
       "MeshPaths", "MeshRelay", "BackboneAPI", "ControlAPI", "Observability", "StrictConfiguration",
