@@ -2,6 +2,7 @@
 
     router_lab.py CASE      one JSON object on standard output; exit code 77 where this machine can't do it
     router_lab.py knock ADDRESS PORT KEYHASH
+    router_lab.py stun ADDRESS PORT SEEN
 
 Everything happens in namespaces of its own (scripts/lab/sandbox.py). The outer network has addresses that
 miniupnpd takes for public: it refuses to map ports of documentation's and laboratories' ranges. None of it
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -193,6 +195,32 @@ def knock(address, port, key_hash):
     print("silence")
 
 
+def stun(address, port, seen):
+    """A STUN server of one address, which has seen every request come from one and the same other address."""
+    cookie = bytes.fromhex("2112a442")
+    place = bytes(a ^ b for a, b in zip(socket.inet_aton(seen), cookie))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((address, int(port)))
+        print("ready", flush=True)
+        while True:
+            request, source = server.recvfrom(2048)
+            mapped = struct.pack("!HHBBH", 0x0020, 8, 0, 1, source[1] ^ 0x2112) + place
+            server.sendto(struct.pack("!HH", 0x0101, len(mapped)) + request[4:20] + mapped, source)
+
+
+def netcheck():
+    """It is asked for at once, when the router has not told all yet: what servers see is not what it says."""
+    lab = Lab(pmp=False)
+    server = lab.outside.command(sys.executable, str(HERE / "router_lab.py"), "stun", STRANGER, "3478", "11.99.0.1")
+    program = Program("stun", server, f"{sandbox.DIRECTORY}/stun.log")
+    wait_until("the STUN server listens", lambda: ":3478 " in lab.outside.run("ss", "-Hlun"), program)
+    began = time.monotonic()
+    reports = lab.node.ask("netcheck", servers=[f"{STRANGER}:3478"])
+    result = {"seconds": time.monotonic() - began, "report": reports[-1]}
+    program.stop()
+    return result
+
+
 def makes_and_removes(**router):
     """A mapping is made, announced, reached, renewed beyond its first life, and gone after the node's end."""
     renewed_after = router.get("lifetime")
@@ -245,12 +273,15 @@ CASES = {
     "restart": restart,
     "double-nat": double_nat,
     "off": switched_off,
+    "netcheck": netcheck,
 }
 
 
 def main():
     if sys.argv[1] == "knock":
         return knock(*sys.argv[2:])
+    if sys.argv[1] == "stun":
+        return stun(*sys.argv[2:])
     absent = [tool for tool in TOOLS if shutil.which(tool) is None]
     if absent:
         print(f"not installed: {', '.join(absent)} (Debian: miniupnpd-nftables)", file=sys.stderr)

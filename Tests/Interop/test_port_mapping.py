@@ -54,3 +54,13 @@ def test_a_router_behind_a_provider_nat_maps_nothing_and_the_reason_is_told():
 def test_nothing_is_asked_for_when_it_is_off():
     seen = lab("off")
     assert seen["mapping"]["summary"] == "port_mapping is off" and seen["mappings"] == 0, seen
+
+
+def test_netcheck_waits_for_the_router_and_holds_its_address_against_what_servers_see():
+    seen = lab("netcheck")
+    report = seen["report"]
+    assert report["finished"] and seen["seconds"] < 5.5, seen
+    assert report["port_mapping"]["by"] == "UPnP" and report["port_mapping"]["endpoint"], seen
+    assert [report["port_mapping"][key] for key in ("pcp", "nat_pmp", "upnp")] == ["no answer", "no answer", "yes"], seen
+    assert report["udp"] and report["ipv4"]["carrier_grade"] is True, seen
+    assert report["servers"][0]["milliseconds"] < 1000, seen

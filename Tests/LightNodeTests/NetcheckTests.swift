@@ -34,7 +34,8 @@ struct NetcheckTests {
     findings.roundTrips = [STUNRoundTrip(server: server, time: .milliseconds(12))]
     let report = NetcheckReport(
       findings, finished: true, portMapping: PortMappingReport(PortMappingFindings()),
-      regions: [server: "europe"])
+      regions: [server: "europe"], took: .milliseconds(2_500))
+    #expect(report.milliseconds == 2_500)
     #expect(report.udp && report.ipv6 == nil && report.ipv4?.hairpin == nil)
     #expect(report.servers == [NetcheckServer(region: "europe", address: "192.0.2.1:3478", milliseconds: 12)])
     let line = try ControlLine.encode(ControlEnvelope(ControlAnswer.netcheck(report), more: true))
@@ -42,6 +43,17 @@ struct NetcheckTests {
     let text = String(decoding: line, as: UTF8.self)
     #expect(text.contains("\"mapping\":\"address_and_port_dependent\""))
     #expect(text.contains("\"port_kept\":false"))
+  }
+
+  @Test func `the router is waited for until it has told all, or the time is up`() {
+    var findings = PortMappingFindings()
+    #expect(!ControlDesk.endsWait(for: findings, after: .zero))
+    findings.obstacle = .noAnswer
+    findings.upnp = .asking
+    #expect(!ControlDesk.endsWait(for: findings, after: .seconds(4)))
+    #expect(ControlDesk.endsWait(for: findings, after: NATDetection.limit - .milliseconds(100)))
+    findings.upnp = .silent
+    #expect(ControlDesk.endsWait(for: findings, after: .zero))
   }
 
   @Test func `the router's outer address is the mapped one, or the one that is no use`() throws {

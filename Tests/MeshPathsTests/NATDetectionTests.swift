@@ -269,6 +269,35 @@ import Testing
     #expect(try finding("192.168.1.2:40000", router: "203.0.113.5") == false)
     #expect(try finding("192.168.1.2:40000", router: "100.64.3.3") == true)
     #expect(try finding("100.64.3.3:40000", router: nil) == true)
+    #expect(try finding("192.168.1.2:40000", router: "10.9.9.9") == true)
+  }
+
+  @Test func `a router that tells its address late is held against what servers saw`() throws {
+    var internet = internet(.endpointIndependent, .addressAndPortDependent)
+    internet.inner = Endpoint("192.168.1.2:40000")!
+    let outer = internet.nat.outer
+    var detection = NATDetection()
+    let servers = [SimulatedInternet.first]
+    #expect(internet.run(&detection, asking: servers, from: Self.start)?.v4?.isCarrierGrade == nil)
+    for (router, expected) in [("100.64.3.3", true), (outer.description, false), (nil, nil)] {
+      detection.learn(routerAddress: router.flatMap { IPAddress($0) })
+      #expect(detection.findings?.v4?.isCarrierGrade == expected)
+    }
+    // While it runs: what is known so far says it too, and the end.
+    let question = NATDetection.Question(
+      servers: servers, localAddresses: [internet.inner.address], localPort: internet.inner.port)
+    let random = [UInt8](repeating: 9, count: NATDetection.randomSize)
+    detection.start(question, random: random, now: Self.start)
+    detection.learn(routerAddress: IPAddress("100.64.3.3"))
+    #expect(detection.findings?.v4?.isCarrierGrade == nil)
+    var sends: [STUNSend] = []
+    _ = detection.advance(to: Self.start, into: &sends)
+    let transaction = try STUNMessage(decoding: sends[0].bytes).transaction
+    let answer = STUNMessage(
+      .success, transaction, attributes: [.xorMappedAddress(Endpoint(outer, port: 40_000))])
+    let taken = detection.receive(answer.encoded, from: servers[0], now: Self.start, into: &sends)
+    #expect(taken != .notOurs)
+    #expect(detection.current(now: Self.start)?.v4?.isCarrierGrade == true)
   }
 
   @Test func `each reach has its sentence, and two families theirs`() {

@@ -12,7 +12,7 @@ public struct NetcheckReport: Hashable, Sendable, Codable {
   public var servers: [NetcheckServer]
   /// What it means for connections: a sentence, or two.
   public var meaning: String
-  /// How long it took, at most 5,000.
+  /// How long it has taken, about 5,000 at most.
   public var milliseconds: Double
 
   public init(

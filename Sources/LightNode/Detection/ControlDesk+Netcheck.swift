@@ -16,25 +16,37 @@ extension ControlDesk {
   func netcheck(_ servers: [String], _ emit: Emit) async throws {
     let asked = try Self.stunServers(servers, permitsLoopback: configuration.current.permitLoopback)
     let run = try await beginDetection(asked)
+    let began = ContinuousClock.now
     while true {
-      let progress = try await loop.perform { node, now, _ in node.detectionProgress(now: now) }
-      let isFinished = !progress.isRunning || progress.runs != run
+      let router = mapping.findings
+      let progress = try await loop.perform { node, now, _ in
+        // The service tells it, too, but not before what is read here.
+        node.setRouterAddress(router.routerAddress)
+        return node.detectionProgress(now: now)
+      }
+      let took = ContinuousClock.now - began
+      let isDetected = !progress.isRunning || progress.runs != run
+      let isFinished = isDetected && Self.endsWait(for: router, after: took)
       let report = await NetcheckReport(
-        progress.findings, finished: isFinished, portMapping: PortMappingReport(mapping.findings),
-        regions: regions())
+        progress.findings, finished: isFinished, portMapping: PortMappingReport(router),
+        regions: regions(), took: took)
       try await emit(.netcheck(report), !isFinished)
       if isFinished { return }
       try await Task.sleep(for: Self.netcheckProgress)
     }
   }
 
+  /// Whether the router is no longer waited for: it has told all, or there is no time left. Its first answers
+  /// may take longer than STUN's.
+  static func endsWait(for router: PortMappingFindings, after took: Duration) -> Bool {
+    router.isComplete || took + netcheckProgress > NATDetection.limit
+  }
+
   /// Begins a run, once the one under way, if any, has ended: it may ask others. Returns its number.
   private func beginDetection(_ servers: [Endpoint]?) async throws -> UInt64 {
     let deadline = ContinuousClock.now + NATDetection.limit + .seconds(1)
     while ContinuousClock.now < deadline {
-      let router = mapping.findings.routerAddress
       let run = try await loop.perform { node, now, _ -> UInt64? in
-        node.setRouterAddress(router)
         // One that asks the same servers will do.
         let canShare = servers == nil
         guard node.detectNAT(asking: servers, now: now) || canShare else { return nil }

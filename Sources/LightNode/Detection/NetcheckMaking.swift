@@ -3,9 +3,12 @@ import MeshPaths
 import MeshWire
 
 extension NetcheckReport {
-  /// - Parameter regions: of the backbones' servers.
+  /// - Parameters:
+  ///   - regions: of the backbones' servers.
+  ///   - took: since it was asked for.
   init(
-    _ findings: NATFindings?, finished: Bool, portMapping: PortMappingReport, regions: [Endpoint: String]
+    _ findings: NATFindings?, finished: Bool, portMapping: PortMappingReport, regions: [Endpoint: String],
+    took: Duration
   ) {
     self.init(
       finished: finished, udp: findings?.hasUDP ?? false, ipv4: findings?.v4.map { NetcheckFamily($0) },
@@ -15,7 +18,7 @@ extension NetcheckReport {
           region: regions[$0.server] ?? "", address: $0.server.description,
           milliseconds: $0.time?.milliseconds)
       } ?? [],
-      meaning: findings?.meaning ?? "", milliseconds: findings?.took.milliseconds ?? 0)
+      meaning: findings?.meaning ?? "", milliseconds: took.milliseconds)
   }
 }
 
@@ -40,14 +43,5 @@ extension NetcheckFamily {
       asked: family.asked, answered: family.answered, address: family.reflexive?.description,
       mapping: mapping, filtering: filtering, portKept: family.keepsPort, hairpin: family.hairpins,
       carrierGrade: family.isCarrierGrade)
-  }
-}
-
-extension PortMappingFindings {
-  /// The router's own outer address, as it says: the mapped one, or one that is of no use to a stranger.
-  var routerAddress: IPAddress? {
-    if let mapped { return mapped.endpoint.address }
-    guard case .notPublic(let address) = obstacle else { return nil }
-    return address
   }
 }

@@ -9,7 +9,7 @@ import Synchronization
 /// Keeps a port of the router mapped to this node: drives `PortMapping` with a socket, HTTP, the kernel's
 /// routes and a clock, and removes the mapping when the daemon stops.
 ///
-/// It says what it has to say by `announce`, and shows the rest as ``findings``.
+/// It says what it has to say by `announce` and `learnRouter`, and shows the rest as ``findings``.
 final class PortMappingService: Service, CustomStringConvertible {
   /// How often the kernel's routes are looked at.
   static let watch: Duration = .seconds(5)
@@ -28,6 +28,7 @@ final class PortMappingService: Service, CustomStringConvertible {
   private let configuration: LiveConfiguration
   private let port: UInt16
   private let announce: @Sendable (Endpoint?) async -> Void
+  private let learnRouter: @Sendable (IPAddress?) async -> Void
   private let route: @Sendable (_ tunName: String) -> GatewayRoute?
   private let logger: Logger
   private let shown = Mutex(PortMappingFindings())
@@ -36,16 +37,19 @@ final class PortMappingService: Service, CustomStringConvertible {
   ///   - port: the UDP port that is to be reached.
   ///   - route: the default route now.
   ///   - announce: told each endpoint that leads here, and `nil` when none does any more.
+  ///   - learnRouter: told the router's own outer address, whenever it is another one; `nil`: not known.
   init(
     configuration: LiveConfiguration, port: UInt16, logger: Logger,
     route: @escaping @Sendable (_ tunName: String) -> GatewayRoute? = { DefaultRoute.current(except: $0) },
-    announce: @escaping @Sendable (Endpoint?) async -> Void
+    announce: @escaping @Sendable (Endpoint?) async -> Void,
+    learnRouter: @escaping @Sendable (IPAddress?) async -> Void
   ) {
     self.configuration = configuration
     self.port = port
     self.logger = logger
     self.route = route
     self.announce = announce
+    self.learnRouter = learnRouter
   }
 
   /// What is known now.
@@ -153,6 +157,7 @@ final class PortMappingService: Service, CustomStringConvertible {
       case .request, .finished: break
       }
     }
+    if now.routerAddress != before.routerAddress { await learnRouter(now.routerAddress) }
     if let obstacle = now.obstacle, obstacle != before.obstacle {
       logger.info("no port of the router leads to this node", metadata: ["reason": "\(obstacle)"])
     }

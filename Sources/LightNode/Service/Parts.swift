@@ -53,12 +53,15 @@ struct Parts: Sendable {
       publisher.look()
     }
     mapping = PortMappingService(
-      configuration: live, port: UInt16(clamping: listenPort), logger: logger
-    ) { [endpoints, publisher, watch] in
-      endpoints.set(.mapped, $0.map { [$0] } ?? [])
-      watch.look()
-      publisher.look()
-    }
+      configuration: live, port: UInt16(clamping: listenPort), logger: logger,
+      announce: { [endpoints, publisher, watch] in
+        endpoints.set(.mapped, $0.map { [$0] } ?? [])
+        watch.look()
+        publisher.look()
+      },
+      learnRouter: { [loop] address in
+        try? await loop.perform { node, _, _ in node.setRouterAddress(address) }
+      })
     reader = NoticeReader(
       loop: loop, membership: membership, session: session, endpoints: endpoints, publisher: publisher,
       mtu: mtu, logger: logger)

@@ -13,8 +13,11 @@ extension MeshNode {
   }
 
   /// The router's own outer address, as port mapping has found it, or `nil`: what a server sees instead tells
-  /// whether another NAT is before the router.
-  public mutating func setRouterAddress(_ address: IPAddress?) { stun.routerAddress = address }
+  /// whether another NAT is before the router. Holds for the detection under way and the last one, too.
+  public mutating func setRouterAddress(_ address: IPAddress?) {
+    stun.routerAddress = address
+    stun.detection.learn(routerAddress: address)
+  }
 
   /// Begins a detection from the node's own socket, whose end is `.natDetected`. `false`: one is under way
   /// already, and its end will be told.

@@ -22,7 +22,7 @@ struct FamilyDetection: Sendable {
   private var toOther: STUNProbe?
   private var toOtherPort: STUNProbe?
   private var transactions: ArraySlice<STUNTransaction>
-  private let question: NATDetection.Question
+  var question: NATDetection.Question
   /// The filtering of the last run, where a test would only find what that run left open.
   private let earlier: EarlierRun
   /// The address that the mapping tests have sent to.
@@ -202,7 +202,7 @@ struct FamilyDetection: Sendable {
     findings.mapping = mapping(reflexive, answers)
     findings.filtering = filtering
     if let hairpin, !hairpin.isWaiting { findings.hairpins = hairpin.response != nil }
-    if reflexive.address.isV4 { findings.isCarrierGrade = isCarrierGrade(reflexive) }
+    findings.isCarrierGrade = question.isCarrierGrade(reflexive)
     return findings
   }
 
@@ -232,14 +232,6 @@ struct FamilyDetection: Sendable {
     case (.silent, .silent): return .addressAndPortDependent
     case (.refused, _), (_, .refused), (.waiting, _), (_, .waiting): return .unknown
     }
-  }
-
-  /// A NAT of the provider's hides the router's own outer address, or gives this machine one of RFC 6598's.
-  private func isCarrierGrade(_ reflexive: Endpoint) -> Bool? {
-    if question.isOwn(reflexive) { return false }
-    if question.localAddresses.contains(where: \.isShared) { return true }
-    if let router = question.routerAddress, router.isV4 { return router != reflexive.address }
-    return reflexive.address.isShared ? true : nil
   }
 }
 

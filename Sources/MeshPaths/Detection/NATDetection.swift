@@ -74,6 +74,8 @@ public struct NATDetection: Sendable {
   }
 
   private var run: Run?
+  /// Of the run under way, or the last one.
+  private var question: Question?
   /// Other addresses of servers, and when a mapping test sent to them. Never more than two a run.
   private var touched: [(address: IPAddress, at: Instant)] = []
   /// What the last run found.
@@ -110,7 +112,18 @@ public struct NATDetection: Sendable {
       if isV4 { run.v4 = detection } else { run.v6 = detection }
     }
     self.run = run
+    self.question = question
     return true
+  }
+
+  /// Tells the router's outer address, which port mapping may find out during a run, or after its end: it is
+  /// held against what servers see, at once. `nil`: the router doesn't tell it any more.
+  public mutating func learn(routerAddress: IPAddress?) {
+    question?.routerAddress = routerAddress
+    run?.v4?.question.routerAddress = routerAddress
+    guard let question, let reflexive = findings?.v4?.reflexive else { return }
+    // With a run under way these are an earlier one's, which asked from where this machine was then.
+    if run == nil { findings?.v4?.isCarrierGrade = question.isCarrierGrade(reflexive) }
   }
 
   /// Takes a STUN datagram that came to the socket.

@@ -110,6 +110,17 @@ public struct PortMappingFindings: Sendable, Hashable {
   /// a router is slow to say no.
   public var isSettled: Bool { mapped != nil || obstacle != nil }
 
+  /// Whether it is known besides which of the three the router speaks: ``PortMapping/silence`` after the
+  /// first question at the latest.
+  public var isComplete: Bool { isSettled && !MappingProtocol.allCases.contains { self[$0] == .asking } }
+
+  /// The router's own outer address, as it says: the mapped one, or one that is of no use to a stranger.
+  public var routerAddress: IPAddress? {
+    if let mapped { return mapped.endpoint.address }
+    guard case .notPublic(let address) = obstacle else { return nil }
+    return address
+  }
+
   public subscript(by: MappingProtocol) -> Support {
     get {
       switch by {

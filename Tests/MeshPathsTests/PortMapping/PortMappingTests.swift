@@ -21,6 +21,7 @@ struct PortMappingTests {
   func pcp() {
     var router = RouterOnPaper([.pcp, .natPMP, .upnp])
     router.begin()
+    #expect(router.mapping.findings.isSettled)
     #expect(router.told == [.mapped(MappedPort(endpoint: outer, lifetime: .seconds(3_600), by: .pcp))])
     router.pass(.seconds(5))
     #expect(router.told.count == 1)
@@ -67,6 +68,16 @@ struct PortMappingTests {
   func pcpAlone() {
     let router = held([.pcp])
     #expect(router.mapping.findings.natPMP == .absent && router.mapping.findings.upnp == .silent)
+  }
+
+  @Test("What the router speaks is known after three seconds, though a mapping stands long before")
+  func complete() {
+    var router = RouterOnPaper([.pcp])
+    router.begin()
+    router.pass(.milliseconds(2_990))
+    #expect(router.mapping.findings.isSettled && !router.mapping.findings.isComplete)
+    router.pass(.milliseconds(20))
+    #expect(router.mapping.findings.isComplete)
   }
 
   @Test("A PCP that refuses leaves the mapping to NAT-PMP, and that to UPnP")
