@@ -53,15 +53,17 @@ let cores: [Target] = [
   library("Simulation", ["MeshNode", "MeshSession", "Kademlia", "MeshCrypto", "MeshWire"]),
   library("Charts", []),
   program("shadowmesh-sim", ["Simulation", "Charts", "MeshWire", arguments]),
+  // What the tests of several targets draw from.
+  .target(name: "RepeatableRandom", path: "Tests/RepeatableRandom", swiftSettings: strictTests),
   tests("ChartsTests", ["Charts"]),
   tests("SimulationTests", ["Simulation", "MeshNode", "MeshCrypto", "MeshWire"]),
-  tests("MeshWireTests", ["MeshWire"]),
-  tests("MeshCryptoTests", ["MeshCrypto", "MeshWire", crypto]),
+  tests("MeshWireTests", ["RepeatableRandom", "MeshWire"]),
+  tests("MeshCryptoTests", ["RepeatableRandom", "MeshCrypto", "MeshWire", crypto]),
   tests(
-    "MeshSessionTests", ["MeshSession", "MeshCrypto", "MeshWire"],
+    "MeshSessionTests", ["RepeatableRandom", "MeshSession", "MeshCrypto", "MeshWire"],
     resources: [.copy("Vectors")]),
-  tests("KademliaTests", ["Kademlia", "MeshWire"]),
-  tests("MeshPathsTests", ["MeshPaths", "MeshWire"]),
+  tests("KademliaTests", ["RepeatableRandom", "Kademlia", "MeshWire"]),
+  tests("MeshPathsTests", ["RepeatableRandom", "MeshPaths", "MeshWire"]),
   tests("MeshRelayTests", ["MeshRelay", "MeshCrypto", "MeshWire"]),
   .executableTarget(
     name: "smh1-interop-peer",
@@ -69,7 +71,10 @@ let cores: [Target] = [
     path: "Tests/Interop/SwiftPeer", swiftSettings: strictTests),
   tests(
     "MeshNodeTests",
-    ["MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia", "MeshPaths", "MeshRelay"]),
+    [
+      "RepeatableRandom", "MeshNode", "MeshSession", "MeshCrypto", "MeshWire", "Kademlia", "MeshPaths",
+      "MeshRelay",
+    ]),
 ]
 
 let edges: [Target] = [
@@ -148,7 +153,7 @@ let edges: [Target] = [
   tests(
     "NodeHostTests",
     [
-      "NodeHost", "Daemon", "MeshNode", "MeshCrypto", "MeshWire", "CLinux", metrics,
+      "RepeatableRandom", "NodeHost", "Daemon", "MeshNode", "MeshCrypto", "MeshWire", "CLinux", metrics,
       .product(name: "MetricsTestKit", package: "swift-metrics"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),

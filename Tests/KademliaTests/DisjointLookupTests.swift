@@ -1,5 +1,6 @@
 import Kademlia
 import MeshWire
+import RepeatableRandom
 import Testing
 
 /// Each check of ``DisjointLookup`` has a test here that fails without it.

@@ -1,5 +1,6 @@
 import Kademlia
 import MeshWire
+import RepeatableRandom
 
 /// Nodes with light tables, some of which collude. No network: answers come one by one, 10 ms apart.
 struct LiarNetwork {

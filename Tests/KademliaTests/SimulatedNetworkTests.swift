@@ -1,5 +1,6 @@
 import Kademlia
 import MeshWire
+import RepeatableRandom
 import Testing
 
 /// Look-ups through a network whose nodes answer from real routing tables, some never.

@@ -1,5 +1,6 @@
 import Kademlia
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @Suite struct SnapshotTests {

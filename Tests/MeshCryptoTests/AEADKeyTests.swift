@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @Suite struct AEADKeyTests {

@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @Suite struct KeyExchangeTests {

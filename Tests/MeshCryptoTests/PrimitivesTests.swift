@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import MeshCrypto
+import RepeatableRandom
 import Testing
 
 @Suite struct PrimitivesTests {

@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @testable import MeshNode
@@ -10,10 +11,10 @@ struct DeadlineTests {
   /// packets each way, losses, handshakes, control messages, removals, and time.
   @Test("is the minimum over all neighbours, whatever has happened", arguments: [1, 2] as [UInt64])
   func isTheMinimum(seed: UInt64) throws {
-    var random = SplitMix64(state: seed)
+    var random = SplitMix64(seed: seed)
     var net = SmallInternet()
     for _ in 0..<12 { _ = try net.addHost() }
-    var losses = SplitMix64(state: seed &+ 100)
+    var losses = SplitMix64(seed: seed &+ 100)
     net.wire = { datagram, _, _ in Int.random(in: 0..<20, using: &losses) == 0 ? [] : [datagram] }
     for peer in 1..<12 { try net.pair(0, peer) }
     check(net)

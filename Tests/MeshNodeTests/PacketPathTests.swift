@@ -1,6 +1,7 @@
 import MeshCrypto
 import MeshNode
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @Suite("IP packets between two nodes")
@@ -137,7 +138,7 @@ struct PacketPathTests {
   @Test("no datagram of random bytes, cut or altered, crashes a node or delivers anything")
   func hostileDatagrams() throws {
     var (net, _, _) = try pair()
-    var random = SplitMix64(state: 7)
+    var random = SplitMix64(seed: 7)
     for _ in 0..<2_000 {
       var datagram = (0..<Int.random(in: 0...1_400, using: &random)).map { _ in
         UInt8.random(in: 0...255, using: &random)
@@ -146,17 +147,5 @@ struct PacketPathTests {
       net.hand(datagram, to: 1, from: net.hosts[0].endpoint)
     }
     #expect(net.hosts[1].delivered.isEmpty)
-  }
-}
-
-/// A small seeded generator (Steele, Lea and Flood, 2014).
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

@@ -1,5 +1,6 @@
 import MeshPaths
 import MeshWire
+import RepeatableRandom
 
 /// A NAT with one inner endpoint behind it, in the terms of RFC 4787, for the tests of the detection.
 struct SimulatedNAT {

@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @testable import MeshSession
@@ -366,7 +367,7 @@ import Testing
   }
 
   @Test func anyBytesAtAllAreDroppedWithoutHarm() {
-    var generator = SeededGenerator(state: 5)
+    var generator = SplitMix64(seed: 5)
     let world = World.connected()
     for number in 0..<20_000 {
       let size = [0, 1, 12, 13, 28, 29, 31, 32, 45, 94, 450, 1_111, 1_232, 1_452].randomElement(

@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @testable import MeshSession
@@ -139,7 +140,7 @@ import Testing
     let whole = World()
     whole.begin(knownKey: false)
     whole.run(for: .seconds(1)) { whole.isEstablished }
-    var generator = SeededGenerator(state: 11)
+    var generator = SplitMix64(seed: 11)
     for number in 0..<whole.sent.count {
       let size = whole.sent[number].bytes.count
       // Each field of the header, and somewhere in the rest.

@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @testable import MeshSession
@@ -33,7 +34,7 @@ import Testing
 
   @Test func noPairOfKeyAndCounterIsUsedTwice() {
     for seed in 0..<6 as Range<UInt64> {
-      var generator = SeededGenerator(state: seed)
+      var generator = SplitMix64(seed: seed)
       let world = World.connected()
       world.fate = { _, _ in
         Int.random(in: 0..<100, using: &generator) < 20

@@ -1,4 +1,5 @@
 import MeshWire
+import RepeatableRandom
 import Testing
 
 @Suite struct EndpointTests {

@@ -1,18 +1,7 @@
+import RepeatableRandom
 import Testing
 
 @testable import NodeHost
-
-/// SplitMix64, so that a failing case can be run again.
-private struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
-}
 
 @Suite("Datagrams in a stream")
 struct FrameParserTests {
@@ -24,7 +13,7 @@ struct FrameParserTests {
     "however the bytes are cut, the datagrams come out whole and in order",
     arguments: 0..<200 as Range<UInt64>)
   func cuts(seed: UInt64) throws {
-    var random = SeededGenerator(state: seed)
+    var random = SplitMix64(seed: seed)
     let sent = (0..<Int.random(in: 1...20, using: &random)).map { _ -> [UInt8] in
       let size = [1, 2, 1_452, Int.random(in: 1...1_452, using: &random)].randomElement(using: &random)!
       return (0..<size).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -54,7 +43,7 @@ struct FrameParserTests {
 
   @Test("whatever comes, no more than one datagram is held", arguments: 0..<200 as Range<UInt64>)
   func garbage(seed: UInt64) {
-    var random = SeededGenerator(state: seed)
+    var random = SplitMix64(seed: seed)
     var parser = FrameParser()
     var received: [[UInt8]] = []
     for _ in 0..<20 {
