@@ -104,9 +104,7 @@ extension MeshNode {
   /// stands, others are tried beside them: one relay that is gone holds a whole chain up until its time is
   /// over.
   private mutating func buildIfDue(_ peer: PeerID, now: Instant) {
-    guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now,
-      wanted.attempts.count < RelayBook.attempts
-    else { return }
+    guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now else { return }
     let isHurried = neighbours.slot(peer).map { neighbours.entries[$0].paths.isInDoubt } ?? false
     if let doubted = wanted.doubted, !isHurried, isInUse(doubted, to: peer) {
       relays.wanted[peer]?.circuit = doubted
@@ -133,6 +131,10 @@ extension MeshNode {
     let begun = circuits.begin(
       chain.map(\.hop), reservation: reservation, now: now, into: &circuitActions)
     if let begun { relays.wanted[peer]?.attempts.append(begun) }
+    if wanted.attempts.count == RelayBook.attempts {
+      // The later ones have more time, because the wait doubles.
+      circuits.close(wanted.attempts[0], .timedOut, into: &circuitActions)
+    }
     performCircuitActions(now)
   }
 

@@ -182,8 +182,7 @@ extension MeshNode {
     }
     for wanted in relays.wanted.values {
       if wanted.mustTell { return latest }
-      let mayBuild = wanted.circuit == nil && wanted.attempts.count < RelayBook.attempts
-      let deadline = mayBuild ? min(wanted.next, wanted.until) : wanted.until
+      let deadline = wanted.circuit == nil ? min(wanted.next, wanted.until) : wanted.until
       earliest = min(earliest ?? deadline, deadline)
     }
     return earliest

@@ -117,8 +117,9 @@ extension MeshNode {
   /// too when that is in question.
   mutating func exchangeCandidates(_ slot: Int, now: Instant) {
     let own = addresses.candidates
-    guard !own.isEmpty, neighbours.entries[slot].current != nil else { return }
-    sendControl(.candidates(own, wantsAnswer: true), slot: slot, now: now)
+    guard neighbours.entries[slot].current != nil else { return }
+    if !own.isEmpty { sendControl(.candidates(own, wantsAnswer: true), slot: slot, now: now) }
+    // Also, and above all, when nothing is known of it: the first question may have been lost.
     lookAtOwnAddress(now: now)
     if neighbours.entries[slot].paths.isInDoubt { askForIntroduction(slot, now: now) }
   }

@@ -28,9 +28,9 @@ public enum PathLimits {
   static let asks: [Duration] = [.seconds(1), .seconds(2), .seconds(4)]
   /// A path that doesn't answer is not checked anew sooner, however often it is named.
   static let renaming: Duration = .seconds(2)
-  /// Others are asked for their candidates anew while the path in use leads through relays: after 2 s, 10 s,
-  /// and then each minute.
-  static let punches: [Duration] = [.seconds(2), .seconds(10), .seconds(60)]
+  /// Others are asked for their candidates anew while the path in use leads through relays: so long after the
+  /// time before, the last again and again. On a lossy path a whole exchange may be lost.
+  static let punches: [Duration] = [.seconds(2), .seconds(4), .seconds(8), .seconds(16), .seconds(60)]
   /// A path that failed while in use is not used again for so long; doubles with each failure.
   static let firstHoldDown: Duration = .seconds(5)
   static let longestHoldDown: Duration = .seconds(60)

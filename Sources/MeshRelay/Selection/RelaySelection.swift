@@ -138,9 +138,10 @@ public struct RelaySelection {
   }
 
   /// Relays of one tier are as good as each other but for their cost: first those that no other attempt uses,
-  /// and among them those that aren't resting.
+  /// and among them those that aren't resting. Who was asked and is silent comes last.
   private func tier(of relay: KeyHash, _ trying: TriedRelays, _ now: Instant) -> Int {
-    2 * trying.attempts(with: relay) + (isResting(relay, now: now) ? 1 : 0)
+    if trying.leavesOut(relay) { return .max }
+    return 2 * trying.attempts(with: relay) + (isResting(relay, now: now) ? 1 : 0)
   }
 
   /// A chain of `hops` relays that ends at `last`: no two of one operator or prefix, of different regions
