@@ -105,6 +105,34 @@ struct RelayChainTests {
     }
   }
 
+  @Test("a session that begins through a relay leaves packets on a direct path that carried some just before")
+  func directPathStays() throws {
+    var world = try RelayInternet(relays: 4, hops: 1)
+    world.net.wire = { datagram, _, _ in [datagram] }
+    try world.begin()
+    let (a, b) = (world.a, world.b)
+    let peerAtA = world.net.peerID(b)
+    for _ in 0..<20 {
+      world.net.transmit(world.packet(from: a, to: b), from: a)
+      world.net.transmit(world.packet(from: b, to: a), from: b)
+      world.net.run(.milliseconds(100))
+    }
+    try #require(world.net.state(of: b, at: a)?.path?.kind == .direct)
+    let before = world.net.hosts[a].node.sessionHash(with: peerAtA)
+    // The other end begins anew, and its first message comes through relays only.
+    let (from, to) = (world.net.hosts[b].endpoint, world.net.hosts[a].endpoint)
+    world.net.wire = { datagram, source, target in
+      source == from && target == to && datagram[0] == 2 ? [] : [datagram]
+    }
+    _ = world.net.hosts[b].node.resetPeer(world.net.peerID(a), now: world.net.now)
+    world.net.settle(b)
+    for _ in 0..<500 where world.net.hosts[a].node.sessionHash(with: peerAtA) == before {
+      world.net.run(.milliseconds(1))
+    }
+    #expect(world.net.hosts[a].node.sessionHash(with: peerAtA) != before)
+    #expect(world.net.state(of: b, at: a)?.path?.kind == .direct)
+  }
+
   @Test("a relay that was started anew is used again, under its new key")
   func restartedRelay() throws {
     var (world, relay) = try connected()

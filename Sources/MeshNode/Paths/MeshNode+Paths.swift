@@ -49,11 +49,13 @@ extension MeshNode {
   mutating func beginPaths(_ slot: Int, now: Instant) {
     guard let live = neighbours.entries[slot].current else { return }
     let kind = pathKind(of: live.endpoint)
-    if let known = neighbours.entries[slot].paths.current, known.kind < kind,
-      let provenAt = known.provenAt, provenAt >= live.session.begun, !neighbours.entries[slot].paths.isInDoubt
+    let paths = neighbours.entries[slot].paths
+    let recent = max(now - live.session.begun, PathLimits.patience)
+    if let known = paths.current, known.kind < kind, known.isProven, paths.hasHeard(within: recent, now: now)
     {
-      // Both ends began at once, and a better path has been found in the meantime.
+      // Both ends began at once, on paths of their own, and this one has found the better.
       neighbours.entries[slot].current?.endpoint = known.endpoint
+      neighbours.entries[slot].paths.found(live.endpoint, kind, now: now)
     } else {
       neighbours.entries[slot].paths.established(on: live.endpoint, kind, now: now)
     }

@@ -12,7 +12,7 @@ public enum PathLimits {
   static let standby: Duration = .seconds(25)
   /// Nothing heard on the path in use for so long after something was sent there: it is asked by a check.
   /// TCP repeats after about 0.3, 0.8 and 2 s: what carries again before that costs it the least.
-  static let patience: Duration = .milliseconds(600)
+  public static let patience: Duration = .milliseconds(600)
   static let longestPatience: Duration = .milliseconds(2_500)
   /// Packets come on another path and none on that in use for so long: that is in doubt, too.
   static let hint: Duration = .milliseconds(500)
