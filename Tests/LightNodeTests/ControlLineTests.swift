@@ -25,7 +25,7 @@ struct ControlLineTests {
     let answer = ControlAnswer.peers([
       PeerReport(
         name: PeerName("bob")!, peerID: "01", keyHash: nil, address: "fd73:6d::1", allow: [.udp(53)],
-        session: "connected", path: path, lastHeard: 3)
+        session: "connected", path: path, sessionSeconds: 60, lastHeard: 3)
     ])
     let line = try ControlLine.encode(ControlEnvelope(answer, more: true))
     let back = try ControlLine.decode(ControlAnswer.self, from: line)

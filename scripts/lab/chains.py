@@ -1,5 +1,7 @@
 """Chains of 1, 2 and 3 relays: what each adds to the round trip, and how much goes through."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from .echo import Transfer
 from .grid import DIRECT, Watch, forget, hops
 from .mesh import TRANSFER_PORT
@@ -7,6 +9,7 @@ from .report import Figure, median
 
 DELAY = 1.0  # ms a link: what the relays add shall not drown
 ECHOES = 8.0  # seconds
+INTERVAL = 0.02  # seconds from one to the next
 FILE = 32 << 20
 LONGEST = 3
 
@@ -31,18 +34,17 @@ class Chains:
             self.world.internet.set_link(place.link, delay=delay)
 
     def measure_all(self, relayed, direct):
-        link = self.link()
-        self.say(f"a link's own round trip: {link * 1000:.2f} ms")
-        base, rate, _ = self.measure(direct, None)
-        own = base - link
+        base, link, rate, _ = self.measure(direct, None)
+        own = None if base is None else base - link
         figures = [
             Figure("round trip of a link", ms(link), "ms"),
             Figure("direct: over the link's own", ms(own), "ms"),
             Figure("direct: a file", mib(rate), "MiB/s"),
         ]
         for count in range(1, LONGEST + 1):
-            trip, through, found = self.measure(relayed, count)
-            added = None if trip is None or found != count else (trip - (count + 1) * link - own) / count
+            trip, link, through, found = self.measure(relayed, count)
+            known = None not in (trip, own) and found == count
+            added = (trip - (count + 1) * link - own) / count if known else None
             figures.append(Figure(f"{count} relays: works (relays in use)", found, "relays", at_least=count))
             figures.append(
                 Figure(f"{count} relays: added a hop over the links' own", ms(added), "ms", at_most=0.5)
@@ -53,14 +55,20 @@ class Chains:
         return figures
 
     def link(self):
-        """The round trip of two links, by the system's own ping from relay to relay."""
+        """The round trip of two links, by the system's own ping from relay to relay, during the echoes.
+
+        At the same time, because what waking a program costs here changes from minute to minute.
+        """
         first, second = self.world.relays[:2]
-        said = first.place.run("ping", "-n", "-c", "100", "-i", "0.01", "-W", "1", second.addresses4[0])
+        count = str(int(ECHOES / INTERVAL))
+        said = first.place.run(
+            "ping", "-n", "-c", count, "-i", str(INTERVAL), "-W", "1", second.addresses4[0]
+        )
         times = [float(line.split("time=")[1].split()[0]) for line in said.splitlines() if "time=" in line]
         return median(times) / 1000
 
     def measure(self, ends, relays):
-        """Median round trip and bytes a second of a file, and how many relays it went through."""
+        """Median round trips of the pair and of a link, bytes a second of a file, and how many relays it went through."""
         (_, machine), (_, other) = ends
         one, two = self.mesh.nodes[machine.name], self.mesh.nodes[other.name]
         self.mesh.introduce(one, two)
@@ -73,16 +81,20 @@ class Chains:
             watch.stop(5)
             if not first:
                 self.say(f"{relays or 'no'} relays: not connected: {one.peer(two.name)['path']['reason']}")
-                return None, None, 0
-            answers = self.mesh.echo.run(machine, two.address, ECHOES, until_first=False)
+                return None, None, None, 0
+            with ThreadPoolExecutor(1) as beside:
+                ping = beside.submit(self.link)
+                answers = self.mesh.echo.run(machine, two.address, ECHOES, INTERVAL, until_first=False)
+                link = ping.result()
             path = one.peer(two.name)["path"]
             file = Transfer(machine, other, two.address, TRANSFER_PORT, FILE).start().wait()
             rate = file.size / file.seconds if file.ok and file.seconds else None
             trip = median([trip for _, trip in answers])
             self.say(
-                f"{path['kind']}, {hops(path)} relays: {trip * 1000:.2f} ms, {mib(rate)} MiB/s {file.error or ''}"
+                f"{path['kind']}, {hops(path)} relays: {trip * 1000:.2f} ms (a link {link * 1000:.2f}), "
+                f"{mib(rate)} MiB/s {file.error or ''}"
             )
-            return trip, rate, hops(path) or 0
+            return trip, link, rate, hops(path) or 0
         finally:
             self.mesh.separate(one, two)
 

@@ -55,7 +55,7 @@ class Cell:
 class Grid:
     """`tries` is how often each cell that has to be direct is played, `others` how often the rest is."""
 
-    def __init__(self, world, mesh, meets, say, tries=10, others=3, at_once=5):
+    def __init__(self, world, mesh, meets, say, tries, others, at_once):
         self.world, self.mesh, self.meets, self.say = world, mesh, meets, say
         self.tries, self.others, self.at_once = tries, others, at_once
         self.cells = {}

@@ -168,6 +168,8 @@ public struct PeerReport: Hashable, Sendable, Codable {
   /// `idle`, `connecting`, `unconfirmed` or `connected`.
   public var session: String
   public var path: PathReport
+  /// Since the session's handshake; rekeying and other paths leave it.
+  public var sessionSeconds: UInt64?
   /// Seconds since the last authenticated packet.
   public var lastHeard: UInt64?
   public var sentBytes: UInt64
@@ -177,7 +179,8 @@ public struct PeerReport: Hashable, Sendable, Codable {
 
   public init(
     name: PeerName, peerID: String, keyHash: String?, address: String, allow: [PortRule],
-    session: String, path: PathReport, lastHeard: UInt64? = nil, sentBytes: UInt64 = 0,
+    session: String, path: PathReport, sessionSeconds: UInt64? = nil, lastHeard: UInt64? = nil,
+    sentBytes: UInt64 = 0,
     receivedBytes: UInt64 = 0, handshakeMilliseconds: Double? = nil
   ) {
     self.name = name
@@ -187,6 +190,7 @@ public struct PeerReport: Hashable, Sendable, Codable {
     self.allow = allow
     self.session = session
     self.path = path
+    self.sessionSeconds = sessionSeconds
     self.lastHeard = lastHeard
     self.sentBytes = sentBytes
     self.receivedBytes = receivedBytes

@@ -22,6 +22,7 @@ extension PeerReport {
       address: OverlayAddress(of: entry.peerID).description, allow: entry.allow,
       session: status?.state.rawValue ?? PeerStatus.State.idle.rawValue,
       path: status?.path.map { PathReport($0) } ?? .absent,
+      sessionSeconds: status?.sessionAge.map { UInt64(max(0, $0.components.seconds)) },
       lastHeard: status?.lastHeard.map { UInt64(max(0, $0.components.seconds)) },
       sentBytes: status?.bytesOut ?? 0, receivedBytes: status?.bytesIn ?? 0,
       handshakeMilliseconds: handshake?.milliseconds)
