@@ -101,7 +101,8 @@ struct KeyCommandTests {
   @Test(
     "Every command has --help, and --json beside it",
     arguments: [
-      ["init"], ["id"], ["status"], ["peers"], ["invite"], ["join"], ["peer", "add"], ["peer", "remove"],
+      ["init"], ["id"], ["status"], ["peers"], ["invite"], ["join"], ["peer", "add"], ["peer", "hops"],
+      ["peer", "remove"],
       ["lookup"], ["ping"], ["key", "export"], ["key", "import"], ["version"],
     ])
   func help(command: [String]) async throws {
@@ -115,6 +116,8 @@ struct KeyCommandTests {
     arguments: [
       ["nonsense"], ["ping"], ["ping", "bob", "-c", "0"], ["invite", "--expires", "1s"],
       ["peer", "add", "Bob", "00"], ["peer", "add", "bob", "00", "--allow", "tcp/0"],
+      ["peer", "add", "bob", "00", "--hops", "0"], ["peer", "add", "bob", "00", "--hops", "4"],
+      ["peer", "hops", "bob", "4"], ["peer", "hops", "bob"],
     ])
   func usage(arguments: [String]) async throws {
     #expect(try await Program.shadowmesh.run(arguments).code == 64)

@@ -7,7 +7,10 @@ struct ControlLineTests {
   private static let requests: [ControlRequest] = [
     .status, .peers, .invite(name: PeerName("bob"), expires: 60, allow: [.tcp(22), .ping]),
     .join(line: "shadowmesh1:abc", name: nil, allow: [.all]),
-    .addPeer(name: PeerName("bob")!, peerID: "00", allow: []), .removePeer(name: PeerName("bob")!),
+    .addPeer(name: PeerName("bob")!, peerID: "00", allow: [], hops: nil),
+    .addPeer(name: PeerName("bob")!, peerID: "00", allow: [], hops: HopCount(3)),
+    .setHops(name: PeerName("bob")!, hops: HopCount(1)), .setHops(name: PeerName("bob")!, hops: nil),
+    .removePeer(name: PeerName("bob")!),
     .lookUp(target: "bob"), .ping(target: "bob", count: 3, untilDirect: true),
     .resetPeer(name: PeerName("bob")!), .netcheck(servers: ["192.0.2.1:3478"]),
   ]
@@ -57,6 +60,22 @@ struct ControlLineTests {
     #expect(throws: ControlFailure.self) {
       try ControlLine.decode(ControlRequest.self, from: Data(text.utf8))
     }
+  }
+
+  @Test("Hops outside of 1 to 3 are refused before anybody acts on them", arguments: ["0", "4", "-1", "2.5"])
+  func hopsOutOfBounds(hops: String) {
+    let text = #"{"version":1,"more":false,"body":{"set_hops":{"name":"bob","hops":\#(hops)}}}"#
+    let failure = #expect(throws: ControlFailure.self) {
+      try ControlLine.decode(ControlRequest.self, from: Data(text.utf8))
+    }
+    #expect(failure?.kind == .badRequest)
+  }
+
+  @Test("A request of a program that knows no hops for a peer is understood")
+  func addingWithoutHops() throws {
+    let text = #"{"version":1,"more":false,"body":{"add_peer":{"name":"bob","peer_id":"00","allow":[]}}}"#
+    let request = try ControlLine.decode(ControlRequest.self, from: Data(text.utf8)).body
+    #expect(request == .addPeer(name: PeerName("bob")!, peerID: "00", allow: [], hops: nil))
   }
 
   @Test func aLineOverTheLimitIsRefusedBothWays() {

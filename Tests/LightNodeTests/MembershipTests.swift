@@ -83,6 +83,27 @@ struct MembershipTests {
     #expect(try state.readPeers(ourself: ourself).count == 0)
   }
 
+  @Test("Relays on the way to a peer reach book, node and file, and a refusal leaves all as they were")
+  func hops() async throws {
+    func inNode() -> Int? { table.state.withLock { $0.peers[id(1)]?.relayHops } }
+    try await membership.add(bob, id(1), allow: [], hops: HopCount(2))
+    #expect(inNode() == 2)
+    try await membership.setHops(HopCount(3), of: bob)
+    #expect(inNode() == 3)
+    #expect(try state.readPeers(ourself: ourself)[bob]?.hops == HopCount(3))
+    table.state.withLock { $0.refusal = .full }
+    await #expect(throws: ControlFailure.self) { try await membership.setHops(nil, of: bob) }
+    table.state.withLock { $0.refusal = nil }
+    #expect(await membership.entry(bob)?.hops == HopCount(3))
+    try await membership.setHops(nil, of: bob)
+    #expect(inNode() == nil)
+    #expect(try state.readPeers(ourself: ourself)[bob]?.hops == nil)
+    let failure = await #expect(throws: ControlFailure.self) {
+      try await membership.setHops(HopCount(1), of: PeerName("eve")!)
+    }
+    #expect(failure?.kind == .notFound)
+  }
+
   @Test("Without --allow nothing may come in but replies")
   func denyByDefault() async throws {
     try await membership.add(bob, id(1), allow: [])

@@ -32,6 +32,30 @@ struct PeerBookTests {
     #expect(try PeerBook(encoded: book.encoded(), ourself: ourself) == book)
   }
 
+  @Test("Relays on the way to a peer are stored, outlast a change of its rules, and are bounded")
+  func hops() throws {
+    var book = PeerBook(ourself: ourself)
+    try book.add(name("bob"), hash(1).peerID, allow: [], hops: HopCount(3))
+    try book.add(name("bob"), hash(1).peerID, allow: [.ping])
+    #expect(book[name("bob")]?.hops == HopCount(3))
+    #expect(try PeerBook(encoded: book.encoded(), ourself: ourself) == book)
+    let text = String(decoding: try book.encoded(), as: UTF8.self)
+    for bad in ["0", "4", "-1"] {
+      let changed = text.replacing("\"hops\" : 3", with: "\"hops\" : \(bad)")
+      #expect(changed != text)
+      #expect(throws: PeerBook.Unreadable.self) {
+        try PeerBook(encoded: Array(changed.utf8), ourself: ourself)
+      }
+    }
+    try book.setHops(nil, of: name("bob"))
+    #expect(book[name("bob")]?.hops == nil)
+    #expect(try PeerBook(encoded: book.encoded(), ourself: ourself) == book)
+    #expect(throws: PeerBook.Refusal.unknown(name("rob"))) { try book.setHops(HopCount(1), of: name("rob")) }
+  }
+
+  @Test(arguments: ["0", "4", "", "+1", "02", "1.0", "two"])
+  func notANumberOfHops(text: String) { #expect(HopCount(text) == nil) }
+
   @Test func namesAndPeersAreUnique() throws {
     var book = PeerBook(ourself: ourself)
     try book.add(name("bob"), hash(1).peerID, allow: [])

@@ -59,6 +59,26 @@ struct RelayChainTests {
     return nil
   }
 
+  @Test("when the owners choose another number of relays for a peer, the chain is built anew")
+  func otherHopsForAPeer() throws {
+    var (world, _) = try connected(hops: 1)
+    let before = world.net.hosts[world.a].node.sessionHash(with: world.net.peerID(world.b))
+    for (host, other) in [(world.a, world.b), (world.b, world.a)] {
+      let key = world.net.hosts[other].identity.keyHash
+      let entry = PeerEntry(
+        peerID: key.peerID, keyHash: key, inbound: InboundPermission(allowsAll: true),
+        endpoints: [world.net.hosts[other].endpoint], relayHops: 3)
+      try world.net.hosts[host].node.addPeer(entry, now: world.net.now)
+      world.net.settle(host)
+    }
+    #expect(firstArrival(&world, within: 50) != nil)
+    world.net.run(.seconds(5))
+    for (host, other) in [(world.a, world.b), (world.b, world.a)] {
+      #expect(world.net.state(of: other, at: host)?.path?.hops == 3)
+    }
+    #expect(world.net.hosts[world.a].node.sessionHash(with: world.net.peerID(world.b)) == before)
+  }
+
   @Test("when a relay dies, another carries within 5 s, and the session goes on")
   func deadRelay() throws {
     var (world, dead) = try connected()

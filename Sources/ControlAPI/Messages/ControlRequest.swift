@@ -6,7 +6,10 @@ public enum ControlRequest: Hashable, Sendable, Codable {
   /// A line for another node to join with. `expires` is in seconds from now.
   case invite(name: PeerName?, expires: UInt64, allow: [PortRule])
   case join(line: String, name: PeerName?, allow: [PortRule])
-  case addPeer(name: PeerName, peerID: String, allow: [PortRule])
+  /// Without `hops` a peer that is there keeps its own.
+  case addPeer(name: PeerName, peerID: String, allow: [PortRule], hops: HopCount?)
+  /// Relays on the way to a peer; `nil`: as the configuration says for all.
+  case setHops(name: PeerName, hops: HopCount?)
   case removePeer(name: PeerName)
   /// Forgets a peer's session and paths, and begins anew.
   case resetPeer(name: PeerName)

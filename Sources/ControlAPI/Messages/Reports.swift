@@ -165,6 +165,8 @@ public struct PeerReport: Hashable, Sendable, Codable {
   public var keyHash: String?
   public var address: String
   public var allow: [PortRule]
+  /// Relays on the way to it, where its owner chose them for this peer; absent: as for all.
+  public var hops: HopCount?
   /// `idle`, `connecting`, `unconfirmed` or `connected`.
   public var session: String
   public var path: PathReport
@@ -179,8 +181,8 @@ public struct PeerReport: Hashable, Sendable, Codable {
 
   public init(
     name: PeerName, peerID: String, keyHash: String?, address: String, allow: [PortRule],
-    session: String, path: PathReport, sessionSeconds: UInt64? = nil, lastHeard: UInt64? = nil,
-    sentBytes: UInt64 = 0,
+    hops: HopCount? = nil, session: String, path: PathReport, sessionSeconds: UInt64? = nil,
+    lastHeard: UInt64? = nil, sentBytes: UInt64 = 0,
     receivedBytes: UInt64 = 0, handshakeMilliseconds: Double? = nil
   ) {
     self.name = name
@@ -188,6 +190,7 @@ public struct PeerReport: Hashable, Sendable, Codable {
     self.keyHash = keyHash
     self.address = address
     self.allow = allow
+    self.hops = hops
     self.session = session
     self.path = path
     self.sessionSeconds = sessionSeconds

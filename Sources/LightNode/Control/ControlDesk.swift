@@ -37,8 +37,14 @@ struct ControlDesk: Sendable {
       try await emit(.invite(invite(name: name, expires: expires, allow: allow)), false)
     case .join(let line, let name, let allow):
       try await emit(.join(join(line, name: name, allow: allow)), false)
-    case .addPeer(let name, let peerID, let allow):
-      try await emit(.peer(add(name, peerID: peerID, allow: allow)), false)
+    case .addPeer(let name, let peerID, let allow, let hops):
+      try await emit(.peer(add(name, peerID: peerID, allow: allow, hops: hops)), false)
+    case .setHops(let name, let hops):
+      let entry = try await membership.setHops(hops, of: name)
+      logger.notice(
+        "relays on the way to a peer chosen",
+        metadata: ["peer.id": "\(entry.peerID)", "hops": "\(hops?.description ?? "as for all")"])
+      try await emit(.peer(PeerReport(entry, nil, handshake: nil)), false)
     case .removePeer(let name):
       let entry = try await membership.remove(name)
       logger.notice("peer removed", metadata: ["peer.id": "\(entry.peerID)"])
@@ -80,14 +86,16 @@ struct ControlDesk: Sendable {
     for (index, page) in pages.enumerated() { try await emit(.peers(page), index + 1 < pages.count) }
   }
 
-  private func add(_ name: PeerName, peerID text: String, allow: [PortRule]) async throws -> PeerReport {
+  private func add(
+    _ name: PeerName, peerID text: String, allow: [PortRule], hops: HopCount?
+  ) async throws -> PeerReport {
     guard let peerID = PeerID(hex: text) else {
       throw ControlFailure(
         .badRequest, "\"\(text.prefix(80))\" is not a PeerID",
         next: "a PeerID is 40 hexadecimal digits: `shadowmesh id` on the other node prints it")
     }
     try Self.check(allow)
-    let entry = try await membership.add(name, peerID, allow: allow)
+    let entry = try await membership.add(name, peerID, allow: allow, hops: hops)
     logger.notice("peer added", metadata: ["peer.id": "\(peerID)", "peer.name": "\(name)"])
     // Its first verified record pins its full identity, and so admits it to our own endpoints.
     _ = try await loop.perform { node, now, _ in node.lookUp(peerID, now: now) }

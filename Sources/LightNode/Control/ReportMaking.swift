@@ -20,7 +20,7 @@ extension PeerReport {
       name: entry.name, peerID: entry.peerID.description,
       keyHash: (entry.keyHash ?? status?.keyHash)?.description,
       address: OverlayAddress(of: entry.peerID).description, allow: entry.allow,
-      session: status?.state.rawValue ?? PeerStatus.State.idle.rawValue,
+      hops: entry.hops, session: status?.state.rawValue ?? PeerStatus.State.idle.rawValue,
       path: status?.path.map { PathReport($0) } ?? .absent,
       sessionSeconds: status?.sessionAge.map { UInt64(max(0, $0.components.seconds)) },
       lastHeard: status?.lastHeard.map { UInt64(max(0, $0.components.seconds)) },

@@ -20,6 +20,8 @@ public struct PeerBook: Hashable, Sendable {
     public internal(set) var publicKey: [UInt8]?
     /// Sorted, without repeats. Empty: outgoing traffic and its replies only.
     public internal(set) var allow: [PortRule]
+    /// Relays on the way to it; `nil`: as the configuration says for all.
+    public internal(set) var hops: HopCount?
     /// Where it was last reached or said to be.
     public internal(set) var endpoints: [Endpoint]
   }
@@ -52,11 +54,12 @@ public struct PeerBook: Hashable, Sendable {
 
   /// Adds a peer, or, when the same name and PeerID are there, gives it these port rules.
   ///
-  /// A `keyHash` must be that of `peerID`; it pins.
+  /// A `keyHash` must be that of `peerID`; it pins. Without `hops` a peer that is there keeps its own: a
+  /// longer way is not given up in passing.
   @discardableResult
   public mutating func add(
     _ name: PeerName, _ peerID: PeerID, keyHash: KeyHash? = nil, allow: [PortRule],
-    endpoints: [Endpoint] = []
+    hops: HopCount? = nil, endpoints: [Endpoint] = []
   ) throws(Refusal) -> Entry {
     guard peerID != ourself else { throw .isOurself }
     if let other = self[name], other.peerID != peerID { throw .nameTaken(name, by: other.peerID) }
@@ -81,8 +84,18 @@ public struct PeerBook: Hashable, Sendable {
       entry.keyHash = keyHash
     }
     entry.allow = Self.normalised(allow)
+    if let hops { entry.hops = hops }
     if !endpoints.isEmpty { entry.endpoints = Array(endpoints.prefix(Self.maximumEndpoints)) }
     entriesByID[peerID] = entry
+    return entry
+  }
+
+  /// Chooses how many relays are on the way to a peer; `nil`: as for all.
+  @discardableResult
+  public mutating func setHops(_ hops: HopCount?, of name: PeerName) throws(Refusal) -> Entry {
+    guard var entry = self[name] else { throw .unknown(name) }
+    entry.hops = hops
+    entriesByID[entry.peerID] = entry
     return entry
   }
 

@@ -12,6 +12,7 @@ extension PeerBook {
       var keyHash: String?
       var publicKey: Data?
       var allow: [PortRule]
+      var hops: HopCount?
       var endpoints: [String]
     }
     var version: Int
@@ -29,7 +30,7 @@ extension PeerBook {
         Stored.Peer(
           name: entry.name, peerID: entry.peerID.description, keyHash: entry.keyHash?.description,
           publicKey: entry.publicKey.map { Data($0) }, allow: entry.allow,
-          endpoints: entry.endpoints.map(\.description))
+          hops: entry.hops, endpoints: entry.endpoints.map(\.description))
       })
     return Array(try ControlLine.encoder(pretty: true).encode(stored))
   }
@@ -52,7 +53,7 @@ extension PeerBook {
       }
       do {
         try add(
-          peer.name, peerID, keyHash: keyHash, allow: peer.allow,
+          peer.name, peerID, keyHash: keyHash, allow: peer.allow, hops: peer.hops,
           endpoints: peer.endpoints.compactMap { Endpoint($0) })
         if let publicKey = peer.publicKey {
           guard let keyHash, IdentityPublicKey(publicKey)?.keyHash == keyHash else {

@@ -83,24 +83,49 @@ actor Membership {
   @discardableResult
   func add(
     _ name: PeerName, _ peerID: PeerID, keyHash: KeyHash? = nil, publicKey: IdentityPublicKey? = nil,
-    allow: [PortRule], endpoints: [Endpoint] = []
+    allow: [PortRule], hops: HopCount? = nil, endpoints: [Endpoint] = []
   ) async throws -> PeerBook.Entry {
-    let change = { (book: inout PeerBook) throws(ControlFailure) -> PeerBook.Entry in
-      do throws(PeerBook.Refusal) {
-        let entry = try book.add(name, peerID, keyHash: keyHash, allow: allow, endpoints: endpoints)
-        guard let publicKey else { return entry }
-        _ = try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: [])
-        return book[peerID] ?? entry
-      } catch { throw ControlFailure(.conflict, error.description, next: error.next) }
+    try await make(peerID) { (book: inout PeerBook) throws(PeerBook.Refusal) in
+      let entry = try book.add(
+        name, peerID, keyHash: keyHash, allow: allow, hops: hops, endpoints: endpoints)
+      guard let publicKey else { return entry }
+      _ = try book.learned(publicKey.keyHash, publicKey: publicKey.bytes, endpoints: [])
+      return book[peerID] ?? entry
+    }
+  }
+
+  /// Chooses how many relays are on the way to a peer, everywhere or nowhere; `nil`: as for all. Throws
+  /// ``ControlFailure``.
+  @discardableResult
+  func setHops(_ hops: HopCount?, of name: PeerName) async throws -> PeerBook.Entry {
+    let unknown = PeerBook.Refusal.unknown(name)
+    guard let peerID = book[name]?.peerID else {
+      throw ControlFailure(.notFound, unknown.description, next: unknown.next)
+    }
+    return try await make(peerID) { (book: inout PeerBook) throws(PeerBook.Refusal) in
+      // Another may have the name by now.
+      guard book[name]?.peerID == peerID else { throw unknown }
+      return try book.setHops(hops, of: name)
+    }
+  }
+
+  /// Makes a change of one peer in the node, the book and on the disk, or nowhere.
+  private func make(
+    _ peerID: PeerID, _ change: @escaping (inout PeerBook) throws(PeerBook.Refusal) -> PeerBook.Entry
+  ) async throws -> PeerBook.Entry {
+    let attempted = { (book: inout PeerBook) throws(ControlFailure) -> PeerBook.Entry in
+      do throws(PeerBook.Refusal) { return try change(&book) } catch {
+        throw ControlFailure(.conflict, error.description, next: error.next)
+      }
     }
     return try await alone {
       var draft = book
-      let wanted = try change(&draft)
+      let wanted = try attempted(&draft)
       do { try await table.add(PeerEntry(wanted)) } catch { throw Self.failure(error) }
       // Where a peer was reached may have come in between: the change is made to the book as it is now.
       let before = book[peerID]
       do {
-        let entry = try change(&book)
+        let entry = try attempted(&book)
         try save()
         onChange()
         return entry
@@ -320,7 +345,8 @@ extension PeerEntry {
     self.init(
       peerID: entry.peerID, keyHash: entry.keyHash,
       publicKey: entry.publicKey.flatMap { IdentityPublicKey($0) },
-      inbound: InboundPermission(entry.allow), endpoints: entry.endpoints)
+      inbound: InboundPermission(entry.allow), endpoints: entry.endpoints,
+      relayHops: entry.hops?.value)
   }
 }
 

@@ -31,6 +31,9 @@ extension MeshNode {
       neighbours.entries[slot].keyHash = nil
       neighbours.entries[slot].dropHints()
     }
+    let usual = configuration.relayHops
+    let changesHops =
+      neighbours.entries[slot].entry.map { $0.relayHops ?? usual != entry.relayHops ?? usual } ?? false
     neighbours.entries[slot].entry = entry
     neighbours.indexPeer(slot)
     notePathSizes()
@@ -42,6 +45,8 @@ extension MeshNode {
     if let key = neighbours.entries[slot].publicKey, entry.publicKey == nil {
       emit(.peerPinned(entry.peerID, key))
     }
+    // The owner wants another chain than the one that stands, or is being built.
+    if changesHops { forgetCircuit(to: entry.peerID, now: now) }
     if neighbours.entries[slot].isConnected {
       // It asked before whether we have it as a peer; now we have.
       sendControl(.ping(requests.anonymous()), slot: slot, now: now)

@@ -13,6 +13,23 @@ extension PortRule: ExpressibleByArgument {
   }
 }
 
+extension HopCount: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+  public static var allValueStrings: [String] { range.map { "\($0)" } }
+}
+
+/// A number of relays for one peer, or what the configuration says for all.
+struct HopChoice: ExpressibleByArgument {
+  let hops: HopCount?
+
+  init?(argument: String) {
+    hops = HopCount(argument)
+    if hops == nil, argument != "default" { return nil }
+  }
+
+  static var allValueStrings: [String] { HopCount.allValueStrings + ["default"] }
+}
+
 /// What the other node may open here.
 struct AllowOptions: ParsableArguments {
   @Option(
@@ -45,11 +62,11 @@ struct PeersCommand: ParsableCommand {
         return
       }
       printTable(
-        ["NAME", "ADDRESS", "SESSION", "PATH", "IN", "OUT", "ALLOWED HERE"],
+        ["NAME", "ADDRESS", "SESSION", "PATH", "RELAYS", "IN", "OUT", "ALLOWED HERE"],
         peers.map { peer in
           [
             peer.name.text, peer.address, peer.session,
-            peer.path.summary,
+            peer.path.summary, peer.hops?.description ?? "-",
             bytes(peer.receivedBytes), bytes(peer.sentBytes),
             peer.allow.isEmpty ? "replies" : peer.allow.map(\.description).joined(separator: " "),
           ]
@@ -61,8 +78,10 @@ struct PeersCommand: ParsableCommand {
 /// `shadowmesh peer …`.
 struct PeerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "peer", abstract: "Add or remove a peer, or begin anew with one.",
-    subcommands: [PeerAddCommand.self, PeerRemoveCommand.self, PeerResetCommand.self])
+    commandName: "peer", abstract: "Add, change or remove a peer, or begin anew with one.",
+    subcommands: [
+      PeerAddCommand.self, PeerHopsCommand.self, PeerRemoveCommand.self, PeerResetCommand.self,
+    ])
 }
 
 /// `shadowmesh peer add`.
@@ -77,14 +96,45 @@ struct PeerAddCommand: ParsableCommand {
   @Argument(help: "1 to 32 of a-z, 0-9 and -.") var name: PeerName
   @Argument(help: "40 hexadecimal digits, from `shadowmesh id` there.") var peerID: String
   @OptionGroup var rules: AllowOptions
+  @Option(
+    help: ArgumentHelp(
+      "Relays on the way to it where it is reached through relays, 1 to 3. Default: as relay.hops says.",
+      valueName: "count"))
+  var hops: HopCount?
 
   func run() throws {
     try reporting(daemon.output) {
-      let answer = try daemon.client.send(.addPeer(name: name, peerID: peerID, allow: rules.allow))
+      let answer = try daemon.client.send(
+        .addPeer(name: name, peerID: peerID, allow: rules.allow, hops: hops))
       guard case .peer(let peer) = answer else { throw unexpectedAnswer() }
       if daemon.output.json { return printJSON(peer) }
       print("\(peer.name) is at \(peer.address).")
       print("next: shadowmesh ping \(peer.name)")
+    }
+  }
+}
+
+/// `shadowmesh peer hops`.
+struct PeerHopsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hops", abstract: "Choose how many relays are on the way to a peer.",
+    discussion: """
+      It counts where the peer is reached through relays, for the ways that this node builds. The other \
+      node builds ways too, of as many relays as its owner chose, and the shorter one is used: to have a \
+      longer one, both owners choose it.
+      """)
+  @OptionGroup var daemon: DaemonOptions
+  @Argument(help: "The peer's name.") var name: PeerName
+  @Argument(help: "1 to 3, or default: as relay.hops says for all.") var hops: HopChoice
+
+  func run() throws {
+    try reporting(daemon.output) {
+      guard case .peer(let peer) = try daemon.client.send(.setHops(name: name, hops: hops.hops)) else {
+        throw unexpectedAnswer()
+      }
+      if daemon.output.json { return printJSON(peer) }
+      let relays = peer.hops.map { "\($0) \($0.value == 1 ? "relay" : "relays")" }
+      print("On the way to \(peer.name), where it takes relays: \(relays ?? "as many as for all peers").")
     }
   }
 }
