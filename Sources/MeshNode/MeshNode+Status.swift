@@ -20,8 +20,9 @@ extension MeshNode {
   }
 
   private var countersWithRelay: NodeCounters {
-    guard let relayed = relay?.counters else { return counters }
     var all = counters
+    all.relayScoresForgotten = relays.selection.scoresForgotten
+    guard let relayed = relay?.counters else { return all }
     all.cellsRelayed = relayed.cellsForward + relayed.cellsBackward
     all.bytesRelayed = relayed.bytes
     all.circuitsRelayed = relayed.circuitsOpened

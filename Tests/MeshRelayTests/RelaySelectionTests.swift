@@ -12,13 +12,15 @@ struct RelaySelectionTests {
   init() throws { own = try #require(KeyHash([UInt8](repeating: 1, count: 32))) }
 
   private func relay(
-    _ number: UInt8, prefix: UInt32? = nil, operatorName: String = "", region: String = "europe"
+    _ number: UInt8, prefix: UInt32? = nil, operatorName: String = "", region: String = "europe",
+    servesStreams: Bool = false
   ) throws -> RelayProfile {
     RelayProfile(
       keyHash: try #require(KeyHash([UInt8](repeating: number, count: 32))),
       endpoint: Endpoint(.v4((prefix ?? UInt32(number)) << 8 | UInt32(number)), port: 8_443),
       onionKey: try #require(KeyExchangeOffer([UInt8](repeating: number, count: 1_600))),
-      operatorName: try #require(OperatorName(operatorName)), region: try #require(Region(region)))
+      operatorName: try #require(OperatorName(operatorName)), region: try #require(Region(region)),
+      servesStreams: servesStreams)
   }
 
   private func key(_ number: UInt8) throws -> KeyHash {
@@ -143,6 +145,71 @@ struct RelaySelectionTests {
     #expect(try selection.entry == key(11))
   }
 
+  @Test("a list that leaves the entry out changes nothing for it, for as long as it keeps its promises")
+  func entryOutlastsLists() throws {
+    var selection = RelaySelection(entry: try key(11))
+    let last = try relay(10)
+    let others = try (12..<16).map { try relay($0) }
+    selection.set([last, try relay(11)] + others)
+    selection.set([last] + others)
+    func entry() -> KeyHash? {
+      selection.chain(to: last, hops: 2, avoiding: own, now: now, random: 0)?.first?.keyHash
+    }
+    #expect(try entry() == key(11))
+    selection.brokePromise(try key(11), now: now)
+    selection.set([last] + others)
+    #expect(try selection.profile(key(11)) == nil)
+    #expect(try entry() != key(11))
+  }
+
+  @Test("an entry that was saved stays it until its record is known, but not for ever")
+  func savedEntry() throws {
+    let last = try relay(10)
+    let others = try (12..<16).map { try relay($0) }
+    var selection = RelaySelection()
+    selection.setEntry(try key(11))
+    func entry() -> KeyHash? {
+      selection.chain(to: last, hops: 2, avoiding: own, now: now, random: 0)?.first?.keyHash
+    }
+    selection.set([last] + others)
+    #expect(try selection.unknownEntry == key(11))
+    #expect(try entry() != key(11), "chains are built meanwhile")
+    #expect(try selection.entry == key(11))
+    var found = selection
+    found.add(try relay(11))
+    let chain = found.chain(to: last, hops: 2, avoiding: own, now: now, random: 0)
+    #expect(try chain?.first?.keyHash == key(11))
+    for _ in 0..<RelaySelection.patience { selection.set([last] + others) }
+    #expect(entry() == selection.entry)
+    #expect(try selection.entry != key(11))
+  }
+
+  @Test("where UDP is blocked, chains begin and places are at relays that serve streams, if there are any")
+  func streams() throws {
+    let last = try relay(10)
+    var selection = RelaySelection(entry: try key(11))
+    selection.set([
+      last, try relay(11), try relay(12), try relay(13, servesStreams: true), try relay(14),
+    ])
+    selection.measured(try key(12), .milliseconds(1))
+    func entry() -> KeyHash? {
+      selection.chain(to: last, hops: 3, avoiding: own, now: now, random: 0)?.first?.keyHash
+    }
+    func place() -> KeyHash? {
+      selection.reservable(1, held: [], avoiding: own, now: now).first?.keyHash
+    }
+    #expect(try entry() == key(11))
+    #expect(try place() == key(12))
+    selection.needsStreams = true
+    #expect(try entry() == key(13))
+    #expect(try place() == key(13))
+    #expect(try selection.order([key(12), key(13)], asNeighbours: true, now: now).first == key(13))
+    #expect(try selection.order([key(12), key(13)], now: now).first == key(12), "reached by another relay")
+    #expect(try selection.entry == key(11), "for when UDP works again")
+    selection.set([last, try relay(12), try relay(14)])
+    #expect(entry() != nil, "nobody serves streams: perhaps UDP works after all")
+  }
+
   @Test("places are reserved at relays that differ in prefix and operator")
   func reservable() throws {
     var selection = RelaySelection()
@@ -158,19 +225,50 @@ struct RelaySelectionTests {
     #expect(try third == [key(14)])
   }
 
-  @Test("relays in mind are bounded")
+  @Test("broken promises are remembered while lists leave a relay out, the worst of them, and so many")
+  func rememberedScores() throws {
+    var selection = RelaySelection()
+    let all = try (10..<14).map { try relay($0) }
+    selection.set(all)
+    selection.brokePromise(try key(10), now: now)
+    selection.set(Array(all.dropFirst()))
+    selection.set(all)
+    #expect(try selection.isResting(key(10), now: now))
+    let last = selection.ranked(now: now + .seconds(3_600)).last?.keyHash
+    #expect(try last == key(10))
+    #expect(selection.scoresForgotten == 0)
+    let many = try many(300)
+    for part in [many[..<256], many[256...]] {
+      selection.set(Array(part))
+      for relay in part { selection.brokePromise(relay.keyHash, now: now) }
+    }
+    selection.set([])
+    // One of the first four, and these.
+    #expect(selection.scoresForgotten == 301 - 256)
+  }
+
+  @Test("relays in mind are bounded, and there is room for the entry that was saved")
   func bounded() throws {
     var selection = RelaySelection()
-    let many = try (0..<300).map { number in
+    let many = try many(300)
+    selection.set(many)
+    #expect(selection.count == RelaySelection.limit)
+    selection.add(many[299])
+    #expect(selection.count == RelaySelection.limit)
+    selection.setEntry(many[299].keyHash)
+    selection.add(many[299])
+    selection.add(many[298])
+    #expect(selection.count == RelaySelection.limit + 1)
+    #expect(selection.unknownEntry == nil)
+  }
+
+  private func many(_ count: Int) throws -> [RelayProfile] {
+    try (0..<count).map { number in
       RelayProfile(
         keyHash: try #require(KeyHash(Primitives.sha256([UInt8(number & 255), UInt8(number >> 8)]))),
         endpoint: Endpoint(.v4(UInt32(number) << 8), port: 1),
         onionKey: try #require(KeyExchangeOffer([UInt8](repeating: 0, count: 1_600))),
         operatorName: .unnamed, region: try #require(Region("europe")))
     }
-    selection.set(many)
-    #expect(selection.count == RelaySelection.limit)
-    selection.add(many[299])
-    #expect(selection.count == RelaySelection.limit)
   }
 }

@@ -104,7 +104,7 @@ struct RelayWorld {
       case .close(let circuit, let end, let peerID):
         if let to = key(of: peerID) { post(node, to, .close(circuit, end)) }
       case .ready(let circuit, _, _): ready.append(circuit)
-      case .lost(_, let end, _): ends.append(end)
+      case .lost(_, let end, _, _): ends.append(end)
       case .measured: break
       }
     }

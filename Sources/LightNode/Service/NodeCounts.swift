@@ -37,6 +37,8 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.introductions", ("part", "failed")), \.introductionsFailed),
       (counter("shadowmesh.circuits", ("outcome", "built")), \.circuitsBuilt),
       (counter("shadowmesh.circuits", ("outcome", "lost")), \.circuitsLost),
+      (counter("shadowmesh.entry_relays_suspected"), \.entriesSuspected),
+      (counter("shadowmesh.relay_scores_forgotten"), \.relayScoresForgotten),
       (counter("shadowmesh.relayed_circuits"), \.circuitsRelayed),
       (counter("shadowmesh.relayed_cells"), \.cellsRelayed),
       (counter("shadowmesh.relayed_bytes"), \.bytesRelayed),

@@ -105,6 +105,11 @@ public struct NodeCounters: Sendable, Hashable {
   /// Circuits to peers that stood, and that ended or never stood.
   public var circuitsBuilt: UInt64 = 0
   public var circuitsLost: UInt64 = 0
+  /// Times that chains failed in a row, and begin elsewhere because nothing but their first relay was common
+  /// to them.
+  public var entriesSuspected: UInt64 = 0
+  /// Relays whose broken promises were forgotten, because there were too many of them.
+  public var relayScoresForgotten: UInt64 = 0
   /// Records from outside that were refused.
   public var recordsRefused: UInt64 = 0
   /// IP packets of peers, and their bytes without any overhead.

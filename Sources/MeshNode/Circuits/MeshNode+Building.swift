@@ -8,7 +8,8 @@ extension MeshNode {
   public mutating func setRelays(_ records: [PeerRecord], now: Instant) {
     carryWall(to: now)
     let profiles = records.compactMap { $0.relayProfile(at: wall, mayDial: mayDial) }
-    relays.selection.set(profiles.filter { $0.keyHash != own.keyHash })
+      .filter { $0.keyHash != own.keyHash }
+    relays.selection.set(profiles)
     for record in records { try? store(record, now: now) }
     relays.nextReservationLook = now
     for peer in relays.wanted.keys { relays.wanted[peer]?.next = now }
@@ -47,7 +48,7 @@ extension MeshNode {
     let neighbour = neighbours.entries[slot]
     let peer = neighbour.peerID
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
-      for relay in suspects(of: circuits.path(of: silent)) { relays.selection.brokePromise(relay, now: now) }
+      chainFailed(silent, circuits.path(of: silent), carried: circuits.carried(by: silent), now: now)
       if let own = relays.wanted[peer]?.circuit {
         let before = relays.wanted[peer]?.doubted
         relays.wanted[peer]?.circuit = nil
@@ -160,7 +161,10 @@ extension MeshNode {
       relays.wanted[peer]?.needsRecord = false
       lookUpRecord(of: peer, now: now)
     }
-    for relay in relays.selection.order(places.map(\.relay), trying: trying, now: now) {
+    relays.selection.needsStreams = streams.isUDPBlocked == true
+    let order = relays.selection.order(
+      places.map(\.relay), asNeighbours: hops == 1, trying: trying, now: now)
+    for relay in order {
       guard let place = places.first(where: { $0.relay == relay }) else { continue }
       guard let last = relayProfile(of: relay) else {
         // The place is known, the relay's key is not.
@@ -225,8 +229,10 @@ extension MeshNode {
   }
 
   /// A circuit that ended here is there no more, or never was.
-  mutating func ended(_ circuit: CircuitNumber, _ end: CircuitEnd, path: [KeyHash], now: Instant) {
-    blame(path, for: end, now: now)
+  mutating func ended(
+    _ circuit: CircuitNumber, _ end: CircuitEnd, path: [KeyHash], carried: Duration, now: Instant
+  ) {
+    if end.breaksPromise { chainFailed(circuit, path, carried: carried, now: now) }
     if let owner = owner(of: circuit) {
       if relays.wanted[owner]?.circuit == circuit { relays.wanted[owner]?.circuit = nil }
       if relays.wanted[owner]?.doubted == circuit { relays.wanted[owner]?.doubted = nil }
@@ -239,20 +245,19 @@ extension MeshNode {
     circuitLost(circuit, reason: end, now: now)
   }
 
-  /// Whose promise a circuit's end breaks.
-  private mutating func blame(_ path: [KeyHash], for end: CircuitEnd, now: Instant) {
-    switch end {
-    case .idle, .exhausted, .closed, .loop, .replayed, .malformed: return
-    case .noReservation, .unknownKey, .full, .unreachable, .timedOut, .broken, .notAdmitted, .silent: break
+  /// Counts the failure against who may have caused it. When that is the entry, though it answers, chains
+  /// begin elsewhere at once.
+  private mutating func chainFailed(
+    _ circuit: CircuitNumber, _ path: [KeyHash], carried: Duration, now: Instant
+  ) {
+    let isSuspected = relays.selection.chainFailed(
+      circuit, through: path, entryAnswers: path.first.map { answers($0) } ?? false, carried: carried,
+      now: now)
+    guard isSuspected else { return }
+    counters.entriesSuspected += 1
+    for peer in relays.wanted.keys where relays.wanted[peer]?.circuit == nil {
+      relays.wanted[peer]?.next = now
     }
-    for relay in suspects(of: path) { relays.selection.brokePromise(relay, now: now) }
-  }
-
-  /// Who may have failed when a circuit did. Of a longer chain nobody can say: not the entry, for as long as
-  /// it answers, so that nobody behind it can have us choose another.
-  private func suspects(of path: [KeyHash]) -> ArraySlice<KeyHash> {
-    guard path.count > 1, let entry = path.first else { return path[...] }
-    return answers(entry) ? path.dropFirst() : path.prefix(1)
   }
 
   mutating func circuitReady(_ circuit: CircuitNumber, to peer: PeerID, hops: Int, now: Instant) {
@@ -283,6 +288,16 @@ extension MeshNode {
       } else {
         buildIfDue(peer, now: now)
       }
+    }
+  }
+}
+
+extension CircuitEnd {
+  /// Whether a relay has failed that took the circuit, or was to take it.
+  fileprivate var breaksPromise: Bool {
+    switch self {
+    case .idle, .exhausted, .closed, .loop, .replayed, .malformed: false
+    case .noReservation, .unknownKey, .full, .unreachable, .timedOut, .broken, .notAdmitted, .silent: true
     }
   }
 }

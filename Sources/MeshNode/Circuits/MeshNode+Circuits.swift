@@ -113,9 +113,10 @@ extension MeshNode {
     case .send(let cell, let peerID): _ = send(cell: cell.span, to: peerID, now: now)
     case .close(let circuit, let end, let peerID): tell(.circuitClosed(circuit, end), to: peerID, now: now)
     case .ready(let circuit, let hops, let took): stood(circuit, hops: hops, took: took, now: now)
-    case .lost(let circuit, let end, let path): ended(circuit, end, path: path, now: now)
+    case .lost(let circuit, let end, let path, let carried):
+      ended(circuit, end, path: path, carried: carried, now: now)
     case .measured(let circuit, let roundTrip):
-      for relay in circuits.path(of: circuit) { relays.selection.keptPromise(relay) }
+      relays.selection.carried(circuits.path(of: circuit))
       if hops(of: circuit) == 1, let relay = circuits.path(of: circuit).first {
         relays.selection.measured(relay, roundTrip)
       }

@@ -25,6 +25,7 @@ extension MeshNode {
     }
     let taken = Set(relays.held.keys).union(relays.asking.keys)
     if taken.count < wanted {
+      relays.selection.needsStreams = streams.isUDPBlocked == true
       let choices = relays.selection.reservable(
         wanted - taken.count, held: taken.sorted(), avoiding: own.keyHash, now: now)
       for relay in choices { ask(relay.keyHash, at: relay.endpoint, now: now) }

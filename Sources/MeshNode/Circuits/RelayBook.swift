@@ -92,6 +92,6 @@ extension PeerRecord {
     else { return nil }
     return RelayProfile(
       keyHash: keyHash, endpoint: endpoint, onionKey: relay.onionKey, operatorName: relay.operatorName,
-      region: body.region)
+      region: body.region, servesStreams: relay.streamPort != nil && relay.streamCertificate != nil)
   }
 }

@@ -95,6 +95,7 @@ extension CircuitClient {
     guard let circuit = circuits.removeValue(forKey: number) else { return }
     let link = CircuitLink(neighbour: circuit.entry.peerID, circuit: circuit.circuit)
     if links[link] == number { links[link] = nil }
-    actions.append(.lost(number, end, path: circuit.path.map(\.keyHash)))
+    actions.append(
+      .lost(number, end, path: circuit.path.map(\.keyHash), carried: circuit.carried))
   }
 }

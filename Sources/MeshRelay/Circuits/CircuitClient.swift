@@ -43,6 +43,9 @@ public struct CircuitClient {
   /// Whether datagrams may go into it.
   public func isStanding(_ number: CircuitNumber) -> Bool { circuits[number]?.isStanding ?? false }
 
+  /// For how long something has come through it; zero for one that doesn't stand.
+  public func carried(by number: CircuitNumber) -> Duration { circuits[number]?.carried ?? .zero }
+
   /// The relay that its cells go to.
   public func entry(of number: CircuitNumber) -> PeerID? { circuits[number]?.entry.peerID }
 

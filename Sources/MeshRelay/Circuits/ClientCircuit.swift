@@ -57,6 +57,8 @@ struct ClientCircuit {
 
   var isOurs: Bool { !path.isEmpty }
   var isStanding: Bool { if case .standing = state { true } else { false } }
+  /// For how long something has come through it.
+  var carried: Duration { isStanding ? lastIn - begun : .zero }
 }
 
 /// What a ``CircuitClient`` wants done. Methods append to the caller's array.
@@ -69,8 +71,9 @@ public enum CircuitAction: Sendable {
   case close(circuit: UInt32, CircuitEnd, to: PeerID)
   /// The circuit stands. `after` is how long it took.
   case ready(CircuitNumber, hops: Int, after: Duration)
-  /// It ended, or never stood. The relays of it are named when we built it.
-  case lost(CircuitNumber, CircuitEnd, path: [KeyHash])
+  /// It ended, or never stood. The relays of it are named when we built it; `carried` is for how long
+  /// something came through it.
+  case lost(CircuitNumber, CircuitEnd, path: [KeyHash], carried: Duration)
   /// An empty cell went there and back in so long.
   case measured(CircuitNumber, roundTrip: Duration)
 }
