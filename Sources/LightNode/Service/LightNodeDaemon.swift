@@ -138,7 +138,9 @@ public struct LightNodeDaemon: Sendable {
     do {
       let book = try folder.readPeers(ourself: ourself)
       let ledger = try folder.readInvites()
-      return SavedState(book: book, ledger: ledger, cache: readCache(folder))
+      return SavedState(
+        book: book, ledger: ledger, cache: readCache(folder),
+        entryRelay: EntryRelay(folder: folder, logger: logger).kept())
     } catch let damage as StateFolder.Damaged {
       throw StartFailure(damage, next: damage.next)
     } catch { throw StartFailure(error) }
@@ -178,6 +180,7 @@ public struct LightNodeDaemon: Sendable {
               metadata: ["peer.name": "\(entry.name)", "reason": "\(error)"])
           }
         }
+        if let relay = state.entryRelay { node.setEntryRelay(relay) }
         if let cache = state.cache { node.restore(cache, now: now) }
       }
       return (loop, device, Int(socket.local.port))
@@ -225,4 +228,5 @@ struct SavedState: Sendable {
   let book: PeerBook
   let ledger: InviteLedger
   let cache: NodeSnapshot?
+  let entryRelay: KeyHash?
 }

@@ -19,13 +19,15 @@ final class NoticeReader: Sendable {
   private let endpoints: OwnEndpoints
   private let publisher: RecordPublisher
   private let mtu: DeviceMTU
+  private let entryRelay: EntryRelay
   private let logger: Logger
   private let handshakes = Mutex<[PeerID: Duration]>([:])
 
   init(
     loop: NodeLoop, membership: Membership, session: BackboneSession, endpoints: OwnEndpoints,
-    publisher: RecordPublisher, mtu: DeviceMTU, logger: Logger
+    publisher: RecordPublisher, mtu: DeviceMTU, entryRelay: EntryRelay, logger: Logger
   ) {
+    self.entryRelay = entryRelay
     self.endpoints = endpoints
     self.publisher = publisher
     self.mtu = mtu
@@ -96,6 +98,7 @@ final class NoticeReader: Sendable {
       await publisher.setOnionKey(offer, week: week)
       logger.info("this relay has an onion key for the week", metadata: ["week": "\(week)"])
     case .entryRelayChanged(let relay):
+      entryRelay.keep(relay)
       logger.debug("entry relay", metadata: ["relay.id": "\(relay?.peerID.description ?? "none")"])
     case .circuitOpened(let peerID, let hops, let took):
       logger.info(

@@ -10,6 +10,7 @@ struct StateFolder: Sendable {
   private let sequence: StateFile
   private let cache: StateFile
   private let listenPort: StateFile
+  private let entryRelay: StateFile
 
   init(directory: String) {
     peers = StateFile(path: directory + "/peers.json", sizeLimit: 8 << 20)
@@ -18,6 +19,7 @@ struct StateFolder: Sendable {
     sequence = StateFile(path: directory + "/record.sequence", sizeLimit: 64)
     cache = StateFile(path: directory + "/cache", sizeLimit: 16 << 20)
     listenPort = StateFile(path: directory + "/listen.port", sizeLimit: 64)
+    entryRelay = StateFile(path: directory + "/entry.relay", sizeLimit: 128)
   }
 
   /// A state file that does not hold what it should. It stays as it is; `next` is what a person can do.
@@ -90,6 +92,22 @@ struct StateFolder: Sendable {
   }
 
   func writeListenPort(_ port: UInt16) throws { try listenPort.write(Array("\(port)\n".utf8)) }
+
+  /// The relay that longer chains begin at; `nil` when none was chosen.
+  func readEntryRelay() throws -> KeyHash? {
+    guard let bytes = try entryRelay.read() else { return nil }
+    let text = String(decoding: bytes, as: UTF8.self)
+    guard text.hasSuffix("\n"), let relay = KeyHash(hex: String(text.dropLast())) else {
+      throw Damaged(path: entryRelay.path, reason: "it is not a KeyHash", next: "nothing: another is chosen")
+    }
+    return relay
+  }
+
+  /// `nil`: there is none any more.
+  func writeEntryRelay(_ relay: KeyHash?) throws {
+    guard let relay else { return try entryRelay.remove() }
+    try entryRelay.write(Array("\(relay)\n".utf8))
+  }
 
   /// Cached records and the routing table; `nil` when there are none. A damaged cache is worth a line in the
   /// log only.

@@ -12,11 +12,16 @@ extension MeshNode {
     relays.selection.set(profiles)
     for record in records { try? store(record, now: now) }
     relays.nextReservationLook = now
+    // The list may leave it out for ever, and its record holds for a while only.
+    if let entry = relays.selection.entry, self.records.record(entry.peerID, at: wall) == nil {
+      lookUpRecord(of: entry.peerID, now: now)
+    }
     for peer in relays.wanted.keys { relays.wanted[peer]?.next = now }
   }
 
   /// The relay that longer chains began at before a restart.
   public mutating func setEntryRelay(_ relay: KeyHash) {
+    guard relay != own.keyHash else { return }
     relays.selection.setEntry(relay)
     relays.announcedEntry = relay
   }
