@@ -50,7 +50,7 @@ let cores: [Target] = [
   library("MeshRelay", ["MeshWire", "MeshCrypto"]),
   library(
     "MeshNode", ["MeshWire", "MeshCrypto", "MeshSession", "Kademlia", "MeshPaths", "MeshRelay"]),
-  library("Simulation", ["MeshNode", "MeshSession", "Kademlia", "MeshCrypto", "MeshWire"]),
+  library("Simulation", ["MeshNode", "MeshSession", "MeshPaths", "Kademlia", "MeshCrypto", "MeshWire"]),
   library("Charts", []),
   program("shadowmesh-sim", ["Simulation", "Charts", "MeshWire", arguments]),
   // What the tests of several targets draw from.

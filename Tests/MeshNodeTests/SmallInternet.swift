@@ -54,6 +54,8 @@ struct SmallInternet {
   var wire: (_ datagram: [UInt8], _ from: Endpoint, _ to: Endpoint) -> [[UInt8]] = { datagram, _, _ in
     [datagram]
   }
+  /// How long a datagram is on its way.
+  var delay: (_ from: Endpoint, _ to: Endpoint) -> Duration = { _, _ in .milliseconds(1) }
   private var flying: [Flying] = []
   /// TLS streams that stand: the numbers that each end has for it.
   private var streams: [(client: Int, number: StreamNumber, server: Int, accepted: StreamNumber)] = []
@@ -220,7 +222,7 @@ struct SmallInternet {
 
   mutating func post(_ datagram: [UInt8], from: Endpoint, to: Endpoint) {
     for datagram in wire(datagram, from, to) {
-      flying.append(Flying(at: now + .milliseconds(1), from: from, to: to, datagram: datagram))
+      flying.append(Flying(at: now + delay(from, to), from: from, to: to, datagram: datagram))
     }
   }
 

@@ -20,14 +20,18 @@ final class NoticeReader: Sendable {
   private let publisher: RecordPublisher
   private let mtu: DeviceMTU
   private let entryRelay: EntryRelay
+  private let wantRelays: @Sendable () -> Void
   private let logger: Logger
   private let handshakes = Mutex<[PeerID: Duration]>([:])
 
+  /// - Parameter wantRelays: called when the node has too few relays to choose from.
   init(
     loop: NodeLoop, membership: Membership, session: BackboneSession, endpoints: OwnEndpoints,
-    publisher: RecordPublisher, mtu: DeviceMTU, entryRelay: EntryRelay, logger: Logger
+    publisher: RecordPublisher, mtu: DeviceMTU, entryRelay: EntryRelay, logger: Logger,
+    wantRelays: @escaping @Sendable () -> Void
   ) {
     self.entryRelay = entryRelay
+    self.wantRelays = wantRelays
     self.endpoints = endpoints
     self.publisher = publisher
     self.mtu = mtu
@@ -97,6 +101,9 @@ final class NoticeReader: Sendable {
     case .onionKeyMade(let offer, let week):
       await publisher.setOnionKey(offer, week: week)
       logger.info("this relay has an onion key for the week", metadata: ["week": "\(week)"])
+    case .relaysWanted:
+      wantRelays()
+      logger.debug("too few relays to choose from")
     case .entryRelayChanged(let relay):
       entryRelay.keep(relay)
       logger.debug("entry relay", metadata: ["relay.id": "\(relay?.peerID.description ?? "none")"])

@@ -64,7 +64,8 @@ struct Parts: Sendable {
       })
     reader = NoticeReader(
       loop: loop, membership: membership, session: session, endpoints: endpoints, publisher: publisher,
-      mtu: mtu, entryRelay: EntryRelay(folder: folder, logger: logger), logger: logger)
+      mtu: mtu, entryRelay: EntryRelay(folder: folder, logger: logger), logger: logger
+    ) { [relays] in relays.look() }
     let desk = ControlDesk(
       identity: identity.keyHash, configuration: live, listenPort: listenPort,
       started: ContinuousClock.now, loop: loop, membership: membership, session: session,

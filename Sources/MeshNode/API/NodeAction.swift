@@ -164,6 +164,8 @@ public enum NodeEvent: Sendable {
   case onionKeyMade(KeyExchangeOffer, week: UInt32)
   /// The relay that longer chains begin at, to be given back after a restart.
   case entryRelayChanged(KeyHash?)
+  /// There are too few relays to choose from: the shell asks for more. At most once a minute.
+  case relaysWanted
   /// A circuit to a peer stands.
   case circuitOpened(PeerID, hops: Int, took: Duration)
   /// A circuit to a peer ended, or never stood, for this reason.

@@ -105,6 +105,13 @@ public struct NodeCounters: Sendable, Hashable {
   /// Circuits to peers that stood, and that ended or never stood.
   public var circuitsBuilt: UInt64 = 0
   public var circuitsLost: UInt64 = 0
+  /// Times that there were too few relays to choose from, and the shell was told.
+  public var relaysWanted: UInt64 = 0
+  /// Questions to relays how far they are, answers to them, and relays that were not asked because too many
+  /// were within a minute, or a chain of several was being built.
+  public var relayProbesSent: UInt64 = 0
+  public var relayProbesAnswered: UInt64 = 0
+  public var relayProbesHeld: UInt64 = 0
   /// Times that chains failed in a row, and begin elsewhere because nothing but their first relay was common
   /// to them.
   public var entriesSuspected: UInt64 = 0

@@ -11,7 +11,9 @@ extension MeshNode {
       .filter { $0.keyHash != own.keyHash }
     relays.selection.set(profiles)
     for record in records { try? store(record, now: now) }
-    relays.nextReservationLook = now
+    probeRelays(profiles, now: now)
+    let isWaiting = relays.probes.waiting(now: now) > 0
+    relays.nextReservationLook = isWaiting ? now + RelayProbes.head : now
     // The list may leave it out for ever, and its record holds for a while only.
     if let entry = relays.selection.entry, self.records.record(entry.peerID, at: wall) == nil {
       lookUpRecord(of: entry.peerID, now: now)
@@ -179,6 +181,7 @@ extension MeshNode {
       let chain = relays.selection.chain(
         to: last, hops: hops, avoiding: own.keyHash, trying: trying, now: now, random: random.next())
       if let chain { return (chain, place.id) }
+      relaysRunShort(now: now)
     }
     return nil
   }

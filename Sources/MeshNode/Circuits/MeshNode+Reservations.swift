@@ -28,6 +28,7 @@ extension MeshNode {
       relays.selection.needsStreams = streams.isUDPBlocked == true
       let choices = relays.selection.reservable(
         wanted - taken.count, held: taken.sorted(), avoiding: own.keyHash, now: now)
+      if taken.count + choices.count < wanted { relaysRunShort(now: now) }
       for relay in choices { ask(relay.keyHash, at: relay.endpoint, now: now) }
     }
     announceReservations()

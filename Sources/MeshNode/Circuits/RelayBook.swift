@@ -50,6 +50,8 @@ struct RelayBook {
   static let wants = NodeLimits.peers
 
   var selection = RelaySelection()
+  var probes = RelayProbes()
+  var shortage = RelayShortage()
   var held: [KeyHash: Held] = [:]
   /// Relays that were asked for a place, and when.
   var asking: [KeyHash: Instant] = [:]

@@ -70,7 +70,9 @@ extension MeshNode {
   }
 
   mutating func receiveSTUNAnswer(_ bytes: [UInt8], from source: Endpoint, now: Instant) -> Received {
-    guard source.carrier == .udp, takeSTUN(bytes, from: source, now: now) else {
+    guard source.carrier == .udp,
+      takeProbe(bytes, from: source, now: now) || takeSTUN(bytes, from: source, now: now)
+    else {
       return drop(.stunUnexpected)
     }
     return .consumed

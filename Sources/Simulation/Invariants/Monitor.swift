@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshNode
+import MeshPaths
 import MeshWire
 
 /// Watches everything that passes through a world, knowing what no node can: who really sent what.
@@ -77,7 +78,7 @@ public struct Monitor {
           now: now)
       }
     }
-    guard datagram.first == 1, datagram.count >= 16 else { return }
+    guard datagram.first == 1, datagram.count >= 16, !isSTUN(datagram) else { return }
     let index = datagram[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let counter = datagram[8..<16].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     let sender = Sender(host: host, life: lives[host, default: 0], index: index)
@@ -88,6 +89,11 @@ public struct Monitor {
         now: now)
     }
     counters[sender] = (counter, now)
+  }
+
+  /// A public node's answer to whoever asks how far it is: told from what a session sends as nodes do.
+  private func isSTUN(_ datagram: [UInt8]) -> Bool {
+    datagram[1] != 0 && STUNMessage.hasCookie(datagram.span)
   }
 
   /// A number for a packet's payload, by which it is known when it comes out.
