@@ -17,6 +17,10 @@ struct Overrides: ParsableArguments {
     name: .customLong("endpoint"),
     help: ArgumentHelp("endpoints; may be given several times", valueName: "address:port"))
   var endpoints: [String] = []
+  @Option(
+    name: .customLong("stun-server"),
+    help: ArgumentHelp("stun_servers; may be given several times", valueName: "address:port"))
+  var stunServers: [String] = []
   @Flag(help: "permit_loopback: true") var permitLoopback = false
   @Option(help: ArgumentHelp("tun_name", valueName: "name")) var tunName: String?
   @Option(help: ArgumentHelp("mtu", valueName: "bytes")) var mtu: String?
@@ -26,6 +30,11 @@ struct Overrides: ParsableArguments {
   var metricsListen: String?
   @Option(help: ArgumentHelp("log_level", valueName: "level")) var logLevel: String?
   @Option(help: ArgumentHelp("relay_offer_mbps", valueName: "mbit/s")) var relayOfferMbps: String?
+  @Option(help: ArgumentHelp("relay.operator", valueName: "name")) var relayOperator: String?
+  @Option(help: ArgumentHelp("relay.admit: all or peers", valueName: "whom")) var relayAdmit: String?
+  @Option(help: ArgumentHelp("relay.hops, 1 to 3", valueName: "count")) var relayHops: String?
+  @Option(help: ArgumentHelp("relay.stream_port: TCP, 0 for none", valueName: "port"))
+  var relayStreamPort: String?
   @Option(help: ArgumentHelp("passphrase_file", valueName: "path")) var passphraseFile: String?
 
   /// Keys with the texts given for them.
@@ -39,9 +48,11 @@ struct Overrides: ParsableArguments {
       ("permit_loopback", permitLoopback ? "true" : nil), ("tun_name", tunName), ("mtu", mtu),
       ("control_socket", controlSocket), ("control_group", controlGroup),
       ("metrics_listen", metricsListen), ("log_level", logLevel), ("relay_offer_mbps", relayOfferMbps),
-      ("passphrase_file", passphraseFile),
+      ("relay.operator", relayOperator), ("relay.admit", relayAdmit), ("relay.hops", relayHops),
+      ("relay.stream_port", relayStreamPort), ("passphrase_file", passphraseFile),
     ]
-    let given = single.compactMap { key, value in value.map { (key: key, values: [$0]) } }
-    return given + (endpoints.isEmpty ? [] : [(key: "endpoints", values: endpoints)])
+    let lists = [("endpoints", endpoints), ("stun_servers", stunServers)]
+    return single.compactMap { key, value in value.map { (key: key, values: [$0]) } }
+      + lists.compactMap { key, values in values.isEmpty ? nil : (key: key, values: values) }
   }
 }

@@ -24,6 +24,37 @@ struct DaemonStartTests {
     #expect(good.complaint.isEmpty)
   }
 
+  @Test("Every key of the sample file has a flag, and its text goes through the same rules")
+  func flags() async throws {
+    let help = try await Program.lightnode.run(["--help"]).output
+    let sample = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../packaging/lightnode.yaml")
+    var group = ""
+    var keys: [String] = []
+    for line in try String(contentsOf: sample, encoding: .utf8).split(separator: "\n") {
+      let text = line.hasPrefix("# ") ? line.dropFirst(2) : line
+      let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      let key = parts[0].drop { $0 == " " }
+      // Not a sentence that has a colon.
+      guard parts.count == 2, key.allSatisfy({ $0 == "_" || $0.isLowercase }),
+        parts[1].split(separator: " ").count < 4
+      else { continue }
+      let isMember = key.count < parts[0].count
+      if isMember || !parts[1].isEmpty { keys.append(isMember ? group + key : String(key)) }
+      if !isMember { group = "\(key)." }
+    }
+    #expect(keys.contains("relay.stream_port") && keys.contains("log_level"))
+    for key in keys where key != "mode" { #expect(help.contains(key), "\(key)") }
+    let refused = try await Place().lightnode("--check-config", "--relay-stream-port", "443")
+    #expect(refused.code == 78)
+    #expect(refused.complaint.contains("relay.stream_port: expected 0 while relay_offer_mbps is 0"))
+    let place = try Place("service_type: public\nrelay_offer_mbps: 5")
+    let held = try await place.lightnode(
+      "--check-config", "--relay-stream-port", "443", "--relay-hops", "2", "--relay-admit", "peers",
+      "--relay-operator", "example.org", "--stun-server", "192.0.2.1:3478")
+    #expect(held.code == 0, "\(held.complaint)")
+  }
+
   @Test("--check-config notes a backbone without its key, and a file that is not there")
   func remarks() async throws {
     let place = try Place("backbone_url: https://backbone.example\nbackbone_ca_file: /nowhere.pem")

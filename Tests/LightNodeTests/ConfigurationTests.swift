@@ -1,4 +1,5 @@
 import MeshCrypto
+import MeshNode
 import MeshWire
 import StrictConfiguration
 import Testing
@@ -117,6 +118,32 @@ struct ConfigurationTests {
     let error = try refusal("region: europe", flags: [(key: "listen_port", values: ["0"])])
     #expect(error?.file == "command line")
     #expect(error?.key == "listen_port")
+  }
+
+  @Test("Lists and keys of a group have flags like any other, each over its own key only")
+  func groupedFlags() throws {
+    let text = """
+      service_type: public
+      relay_offer_mbps: 5
+      relay: {hops: 2, admit: peers, stream_port: 443}
+      """
+    let flags = [
+      (key: "relay.hops", values: ["3"]), (key: "region", values: ["europe"]),
+      (key: "relay.operator", values: ["example.org"]),
+      (key: "stun_servers", values: ["192.0.2.1:3478", "192.0.2.2:3478"]),
+    ]
+    let configuration = try load(text, flags: flags)
+    #expect(configuration.relayHops == 3)
+    #expect(configuration.relayOperator.name == "example.org")
+    #expect(configuration.relayAdmit == .peers)
+    #expect(configuration.relayStreamPort == 443)
+    #expect(configuration.stunServers.count == 2)
+    #expect(configuration.region.name == "europe")
+    let error = try refusal("region: europe", flags: [(key: "relay.stream_port", values: ["443"])])
+    #expect(error?.file == "command line")
+    #expect(error?.key == "relay.stream_port")
+    let smuggled = "x\"}\nallow_plain_http: true\n#"
+    #expect(try refusal("", flags: [(key: "relay.operator", values: [smuggled])])?.key == "relay.operator")
   }
 
   @Test("A flag's text is a value, never a second key")

@@ -58,11 +58,24 @@ extension LightNodeConfiguration {
       }
       return "\"\(escaped.joined())\""
     }
-    return flags.map { flag in
-      flag.key == "endpoints"
-        ? "endpoints: [\(flag.values.map(scalar).joined(separator: ", "))]"
-        : "\(flag.key): \(scalar(flag.values.last ?? ""))"
-    }.joined(separator: "\n")
+    let lists: Set = ["endpoints", "stun_servers"]
+    func line(_ key: String, _ values: [String]) -> String {
+      lists.contains(key)
+        ? "\(key): [\(values.map(scalar).joined(separator: ", "))]" : "\(key): \(scalar(values.last ?? ""))"
+    }
+    // Keys of one group (`relay.hops`) are in one place: YAML takes no key twice.
+    var lines = flags.filter { !$0.key.contains(".") }.map { line($0.key, $0.values) }
+    let grouped = flags.filter { $0.key.contains(".") }.map { flag in
+      (
+        group: String(flag.key.prefix { $0 != "." }), key: String(flag.key.drop { $0 != "." }.dropFirst()),
+        values: flag.values
+      )
+    }
+    for group in Set(grouped.map(\.group)).sorted() {
+      let members = grouped.filter { $0.group == group }.map { line($0.key, $0.values) }
+      lines.append("\(group): {\(members.joined(separator: ", "))}")
+    }
+    return lines.joined(separator: "\n")
   }
 
   private mutating func read(_ file: inout ConfigurationFile) throws(ConfigurationError) {
