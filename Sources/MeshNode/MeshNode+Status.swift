@@ -44,6 +44,7 @@ extension MeshNode {
       peerID: neighbour.peerID, keyHash: neighbour.keyHash,
       overlayAddress: OverlayAddress(of: neighbour.peerID), state: state, path: pathStatus(neighbour),
       sessionAge: neighbour.current.map { now - $0.since }, lastHeard: neighbour.lastHeard.map { now - $0 },
-      packetsIn: neighbour.packetsIn, packetsOut: neighbour.packetsOut, bytesIn: neighbour.bytesIn, bytesOut: neighbour.bytesOut)
+      packetsIn: neighbour.packetsIn, packetsOut: neighbour.packetsOut, bytesIn: neighbour.bytesIn,
+      bytesOut: neighbour.bytesOut)
   }
 }

@@ -72,7 +72,8 @@ public struct PathTable: Sendable {
   /// Whether the path in use has been asked if it still carries anything, and hasn't answered yet.
   public var isAsked: Bool { askedAt != nil || doubtSince != nil }
 
-  /// Whether the peer has been heard on the path in use within that time, and nothing speaks against that path.
+  /// Whether the peer has been heard on the path in use within that time, and nothing speaks against that
+  /// path.
   public func hasHeard(within time: Duration, now: Instant) -> Bool {
     !isAsked && (lastHeard.map { now - $0 <= time } ?? false)
   }
