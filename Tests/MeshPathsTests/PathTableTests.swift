@@ -98,6 +98,29 @@ private struct Paths {
     #expect(paths.checks(of: direct) <= PathLimits.tries)
   }
 
+  @Test("whoever names addresses without end has few checks sent there, and a true one is found after")
+  func namedWithoutEnd() {
+    var paths = onRelay()
+    let time = 600
+    for round in 0..<time * 2 {
+      for number in 0..<8 {
+        let named = Endpoint(.v4(0xcb00_7100 + UInt32(number)), port: UInt16(1 + round % 60_000))
+        paths.table.named(named, .direct, now: paths.now)
+      }
+      paths.run(.milliseconds(500), talking: true)
+    }
+    let sent = paths.actions.count { action in
+      if case .check(_, let to) = action.action { to != relay } else { false }
+    }
+    #expect(sent <= PathLimits.unansweredChecks + time + 1)
+    #expect(paths.table.withheld > 0)
+    paths.run(.seconds(10))
+    paths.answers[direct] = .milliseconds(80)
+    paths.table.named(direct, .direct, now: paths.now)
+    paths.run(.seconds(2))
+    #expect(paths.table.inUse == direct)
+  }
+
   @Test("an answer to a check that was never sent, or from elsewhere, proves nothing")
   func forgedAnswers() {
     var paths = onRelay()

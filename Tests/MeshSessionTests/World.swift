@@ -251,7 +251,11 @@ final class Node {
       case .moved(let endpoint):
         peerEndpoint = endpoint
         moves.append(endpoint)
-      case .checked(let endpoint): checksFrom.append(endpoint)
+      case .checked(let id, let endpoint):
+        checksFrom.append(endpoint)
+        var more: [SessionAction] = []
+        sessions[position].answerCheck(id, to: endpoint, now: now, into: &more)
+        handle(more, position, now)
       case .checkAnswered(let id, let endpoint): checkAnswers.append((id, endpoint))
       case .wantsHandshake(let reason): wishes.append(reason)
       case .indexRetired(let index): retired.append(index)

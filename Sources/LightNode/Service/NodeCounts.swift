@@ -31,6 +31,7 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.rekeys"), \.rekeys),
       (counter("shadowmesh.peers_moved"), \.peersMoved),
       (counter("shadowmesh.path_changes"), \.pathChanges),
+      (counter("shadowmesh.path_checks_withheld"), \.checksWithheld),
       (counter("shadowmesh.introductions", ("part", "asked")), \.introductionsAsked),
       (counter("shadowmesh.introductions", ("part", "taken")), \.introductionsTaken),
       (counter("shadowmesh.introductions", ("part", "passed")), \.introductionsPassed),

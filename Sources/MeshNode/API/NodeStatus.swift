@@ -88,6 +88,8 @@ public struct NodeCounters: Sendable, Hashable {
   public var privatePartsDropped: UInt64 = 0
   /// Times that a session's packets began to go another way.
   public var pathChanges: UInt64 = 0
+  /// Path checks that weren't sent: too many had gone to addresses that others named and that never answered.
+  public var checksWithheld: UInt64 = 0
   /// Introductions that this node asked its backbones for, took from them, and passed on as one.
   public var introductionsAsked: UInt64 = 0
   public var introductionsTaken: UInt64 = 0

@@ -176,7 +176,7 @@ extension MeshNode {
     case .wantsChallenge(let endpoint, let received):
       challenge(slot, current: current, at: endpoint, received: received, now: now)
     case .moved(let endpoint): if current { moved(slot, to: endpoint, now: now) }
-    case .checked(let endpoint): if current { checked(slot, from: endpoint, now: now) }
+    case .checked(let id, let endpoint): checked(slot, current: current, id, from: endpoint, now: now)
     case .checkAnswered(let id, let endpoint):
       if current { checkAnswered(slot, id, from: endpoint, now: now) }
     case .compute(let job):

@@ -43,10 +43,12 @@ struct OwnAddresses {
 extension MeshNode {
   /// Times at which a handshake without an answer is helped by an introduction, after its beginning.
   static let introductionTimes: [Duration] = [.zero, .seconds(1), .seconds(4), .seconds(12)]
-  /// An introduction of one peer is taken no more often.
+  /// An introduction of one peer by one backbone, or its own word, is taken no more often.
   static let introductionInterval: Duration = .milliseconds(300)
   /// Backbones are asked where they see us no more often, for one reason or another.
   static let observationInterval: Duration = .milliseconds(500)
+  /// So much before a keepalive would be due it is asked that, and the keepalive isn't.
+  static let observationLead: Duration = .seconds(2)
 
   /// The backbones that this node keeps a session with, for introductions; those left out are let go.
   public mutating func setBackbones(_ pins: [BackbonePin], now: Instant) {
@@ -107,8 +109,10 @@ extension MeshNode {
     }
   }
 
-  /// Asks a backbone where it sees us.
+  /// Asks a backbone where it sees us, and again instead of each keepalive: a backbone that has forgotten the
+  /// session answers nothing, and what it should pass on to us would be lost.
   mutating func observeAgain(_ slot: Int, now: Instant) {
+    neighbours.entries[slot].observeAt = now + (keepalive - Self.observationLead)
     guard let id = requests.add(.observe, to: neighbours.entries[slot].peerID, now: now) else { return }
     sendControl(.observe(id), slot: slot, now: now)
   }
@@ -147,7 +151,8 @@ extension MeshNode {
       sendControl(.observed(id, endpoint), slot: slot, now: now)
     case .candidates(let endpoints, let wantsAnswer):
       guard sender.isPeer else { return counters.count(.introductionNotFromPeer) }
-      guard mayTake(slot, \.lastCandidates, now: now) else { return }
+      guard mayTake(after: sender.lastCandidates, now: now) else { return }
+      neighbours.entries[slot].lastCandidates = now
       take(endpoints, of: slot, .named, now: now)
       if wantsAnswer, let slot = neighbours.slot(sender.peerID), neighbours.entries[slot].isConnected {
         sendControl(.candidates(addresses.candidates, wantsAnswer: false), slot: slot, now: now)
@@ -156,7 +161,7 @@ extension MeshNode {
       pass(endpoints, of: sender, to: target, wantsAnswer: wantsAnswer, asker: slot, now: now)
     case .introduction(let from, let endpoints, let wantsAnswer):
       guard sender.isBackbone else { return counters.count(.introductionNotFromPeer) }
-      introduced(from, endpoints, wantsAnswer: wantsAnswer, now: now)
+      introduced(from, endpoints, wantsAnswer: wantsAnswer, by: sender.peerID, now: now)
     case .introductionFailed(let target):
       guard sender.isBackbone, let peer = neighbours.slot(target.peerID) else { return }
       neighbours.entries[peer].isKnownAway = true
@@ -174,12 +179,14 @@ extension MeshNode {
     guard configuration.serviceType == .backbone, let keyHash = sender.keyHash else {
       return counters.count(.introductionNotFromPeer)
     }
+    // Also of those that fail: they tell who is here.
+    guard neighbours.entries[asker].introducing.take(now: now) else {
+      return counters.count(.controlOverBudget)
+    }
     guard let slot = neighbours.slot(target.peerID), neighbours.entries[slot].keyHash == target,
       neighbours.entries[slot].isConnected
     else { return sendControl(.introductionFailed(target), slot: asker, now: now) }
-    guard neighbours.entries[asker].introducing.take(now: now),
-      neighbours.entries[slot].introduced.take(now: now)
-    else {
+    guard neighbours.entries[slot].introduced.take(now: now) else {
       return counters.count(.controlOverBudget)
     }
     var known = endpoints.filter { $0.endpoint != sender.current?.endpoint }
@@ -194,26 +201,33 @@ extension MeshNode {
 
   /// A backbone says that a node wants to reach us, and where it may be.
   private mutating func introduced(
-    _ from: KeyHash, _ endpoints: [AnnouncedEndpoint], wantsAnswer: Bool, now: Instant
+    _ from: KeyHash, _ endpoints: [AnnouncedEndpoint], wantsAnswer: Bool, by backbone: PeerID, now: Instant
   ) {
     guard let slot = neighbours.slot(from.peerID), neighbours.entries[slot].isPeer,
       neighbours.entries[slot].keyHash == from
     else { return counters.count(.introductionNotFromPeer) }
-    guard mayTake(slot, \.lastIntroduction, now: now) else { return }
+    guard mayTakeIntroduction(of: slot, by: backbone, now: now) else { return }
     counters.introductionsTaken += 1
     if wantsAnswer { askForIntroduction(slot, wantsAnswer: false, now: now) }
     take(endpoints, of: slot, .introduced, now: now)
   }
 
   /// Whoever names addresses has us send there: not often, so that nobody else is hurt by it.
-  private mutating func mayTake(
-    _ slot: Int, _ last: WritableKeyPath<Neighbour, Instant?>, now: Instant
-  ) -> Bool {
-    if let before = neighbours.entries[slot][keyPath: last], now - before < Self.introductionInterval {
-      counters.count(.controlOverBudget)
-      return false
+  private mutating func mayTake(after before: Instant?, now: Instant) -> Bool {
+    guard let before, now - before < Self.introductionInterval else { return true }
+    counters.count(.controlOverBudget)
+    return false
+  }
+
+  private mutating func mayTakeIntroduction(of slot: Int, by backbone: PeerID, now: Instant) -> Bool {
+    var last = neighbours.entries[slot].lastIntroductions
+    guard mayTake(after: last[backbone], now: now) else { return false }
+    // Those of backbones that are none of ours any more go.
+    if last.count >= NodeLimits.backbones {
+      last = last.filter { now - $0.value < Self.introductionInterval }
     }
-    neighbours.entries[slot][keyPath: last] = now
+    last[backbone] = now
+    neighbours.entries[slot].lastIntroductions = last
     return true
   }
 

@@ -62,6 +62,8 @@ extension MeshNode {
     guard let slot = neighbours.slot(peerID), neighbours.entries[slot].isPeer else { return false }
     endCurrent(slot, reason: "it was removed", now: now)
     forgetCircuit(to: peerID, now: now)
+    // Closing circuits may have let other neighbours go, and moved this one.
+    guard let slot = neighbours.slot(peerID) else { return true }
     failPings(of: peerID, slot: slot)
     endAttempt(slot)
     let removed = neighbours.remove(slot)

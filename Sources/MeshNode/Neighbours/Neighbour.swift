@@ -29,9 +29,13 @@ struct Neighbour {
   var paths = PathTable()
   /// A backbone of ours: its session is kept, and it may introduce.
   var isBackbone = false
+  /// When it is asked next where it sees us.
+  var observeAt: Instant?
   /// The backbone says that it has no session with this peer.
   var isKnownAway = false
-  var lastIntroduction: Instant?
+  /// When each backbone's last introduction of it was taken: one of them can't hold up the others'. No more
+  /// than ``NodeLimits/backbones``.
+  var lastIntroductions: [PeerID: Instant] = [:]
   var lastCandidates: Instant?
   /// What a backbone passes on from it, and to it: no one sender can use up what others need.
   var introducing = RequestBudget(perSecond: 10)

@@ -77,8 +77,10 @@ extension MeshNode {
     let peerID = neighbours.entries[slot].peerID
     var wanted: [PathAction] = []
     var random = random
+    let withheld = neighbours.entries[slot].paths.withheld
     neighbours.entries[slot].paths.advance(to: now, nextID: { random.next() }, into: &wanted)
     self.random = random
+    counters.checksWithheld += neighbours.entries[slot].paths.withheld - withheld
     for action in wanted {
       guard let slot = neighbours.slot(peerID), neighbours.entries[slot].current != nil else { return }
       switch action {
@@ -108,9 +110,16 @@ extension MeshNode {
   }
 
   /// A check of the neighbour's came from there.
-  mutating func checked(_ slot: Int, from endpoint: Endpoint, now: Instant) {
+  mutating func checked(_ slot: Int, current: Bool, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
+    guard mayDial(endpoint) || endpoint.carrier != .udp else { return counters.count(.controlMalformed) }
+    if current {
+      neighbours.entries[slot].current?.session.answerCheck(id, to: endpoint, now: now, into: &sessionActions)
+    } else {
+      neighbours.entries[slot].previous?.session.answerCheck(
+        id, to: endpoint, now: now, into: &sessionActions)
+    }
     // Strangers' addresses are not looked for: whoever writes a false source would have us send there.
-    guard neighbours.entries[slot].isPeer, mayDial(endpoint) || endpoint.carrier != .udp else { return }
+    guard current, neighbours.entries[slot].isPeer else { return }
     neighbours.entries[slot].paths.checked(from: endpoint, pathKind(of: endpoint), now: now)
     advancePaths(slot, now: now)
   }
@@ -130,6 +139,8 @@ extension MeshNode {
     endPrevious(slot)
     endAttempt(slot)
     forgetCircuit(to: peerID, now: now)
+    // Closing circuits may have let other neighbours go, and moved this one.
+    guard let slot = neighbours.slot(peerID) else { return true }
     neighbours.entries[slot].candidates = []
     neighbours.entries[slot].paths = PathTable()
     neighbours.entries[slot].retryAt = nil

@@ -104,6 +104,7 @@ extension MeshNode {
     consider(neighbour.current?.session.nextDeadline)
     if neighbour.current != nil { consider(neighbour.paths.nextDeadline) }
     consider(neighbour.streamWish?.due)
+    if neighbour.isBackbone, neighbour.current != nil { consider(neighbour.observeAt) }
     consider(neighbour.previous?.session.nextDeadline)
     if let redeeming = neighbour.redeeming { consider(min(redeeming.next, redeeming.until)) }
     if neighbour.entry != nil {
@@ -172,6 +173,9 @@ extension MeshNode {
     if let at = neighbour.askAgainAt, at <= now, neighbour.isConnected {
       neighbours.entries[slot].askAgainAt = now + Self.askAgain
       sendControl(.ping(requests.anonymous()), slot: slot, now: now)
+    }
+    if neighbour.isBackbone, let at = neighbour.observeAt, at <= now, neighbour.isConnected {
+      observeAgain(slot, now: now)
     }
     if wantsConnection(neighbour), neighbour.retryAt.map({ $0 <= now }) ?? true {
       connect(slot, urgent: false, now: now)

@@ -5,6 +5,10 @@ public enum PathLimits {
   /// Checks of a path that somebody else named, until it answers or is named anew (protocol.md §6 allows
   /// ten).
   public static let tries = 6
+  /// Checks of all direct paths of one peer that haven't answered, at once and then one for each interval: a
+  /// peer or a backbone may name other addresses again and again.
+  public static let unansweredChecks = 256
+  public static let unansweredInterval: Duration = .seconds(1)
   /// From the first check to the second; doubles.
   static let firstInterval: Duration = .milliseconds(200)
   /// A path that is proven and not in use is asked this often whether it still is; it keeps the NATs'

@@ -32,6 +32,8 @@ public struct PathTable: Sendable {
   public private(set) var inUse: Endpoint?
   /// Paths that were not taken because ``PathLimits/paths`` were there.
   public private(set) var refused: UInt64 = 0
+  /// Checks that were not sent because ``PathLimits/unansweredChecks`` had gone unanswered.
+  public private(set) var withheld: UInt64 = 0
 
   /// Since when nothing has been heard on the path in use though something was sent there.
   private var waitingSince: Instant?
@@ -48,6 +50,7 @@ public struct PathTable: Sendable {
   private var nextPunch: Instant?
   private var punches = 0
   private var pending: [PathAction] = []
+  private var unanswered = CheckBudget()
 
   public init() {}
 
@@ -276,6 +279,11 @@ public struct PathTable: Sendable {
     if inUse != nil || doubtSince != nil, let punch = nextPunch, punch <= now { self.punch(now) }
     for position in paths.indices where isWatched(paths[position]) {
       guard let due = paths[position].nextCheck, due <= now else { continue }
+      guard mayCheck(paths[position], now: now) else {
+        withheld += 1
+        paths[position].nextCheck = nil
+        continue
+      }
       let id = nextID()
       paths[position].sent(id, now: now, isInDoubt: doubtSince != nil)
       actions.append(.check(id, paths[position].endpoint))
@@ -287,6 +295,10 @@ public struct PathTable: Sendable {
   /// The path in use proves itself by what goes over it, unless it is in doubt or was never checked.
   private func isWatched(_ path: Path) -> Bool {
     path.endpoint != inUse || doubtSince != nil || askedAt != nil || !path.isProven
+  }
+
+  private mutating func mayCheck(_ path: Path, now: Instant) -> Bool {
+    path.isProven || path.endpoint == inUse || !path.kind.isDirect || unanswered.take(now: now)
   }
 
   private var patience: Duration {

@@ -41,8 +41,9 @@ public enum SessionAction {
   case wantsChallenge(Endpoint, received: Int)
   /// The peer has shown that it is there: packets go there from here on.
   case moved(Endpoint)
-  /// A path check of the peer's came from there, and its answer is among the actions.
-  case checked(Endpoint)
+  /// A path check of the peer's with this id came from there: call
+  /// ``Session/answerCheck(_:to:now:into:)``, unless nothing is ever to be sent there.
+  case checked(UInt64, Endpoint)
   /// The answer to the path check with this id came from there, at full size.
   case checkAnswered(UInt64, Endpoint)
   case compute(CryptoJob)

@@ -14,8 +14,14 @@ enum PathCheck {
       && (text[1] == request || text[1] == answer)
   }
 
-  static func message(_ type: UInt8, id: ArraySlice<UInt8>) -> [UInt8] {
-    let text = [ContentKind.control.rawValue, type] + id
+  /// - Parameter message: a whole one, from its type on.
+  static func id(of message: [UInt8]) -> UInt64 {
+    message[1..<headSize].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+  }
+
+  static func message(_ type: UInt8, id: UInt64) -> [UInt8] {
+    var text = [ContentKind.control.rawValue, type]
+    text.append(bigEndian: id)
     return text + repeatElement(0, count: Layout.basePayload - Layout.emptySize - text.count)
   }
 }
@@ -29,10 +35,15 @@ extension Session {
     _ endpoint: Endpoint, id: UInt64, now: Instant, into actions: inout [SessionAction]
   ) {
     guard maySend(now) else { return }
-    var bytes: [UInt8] = []
-    bytes.append(bigEndian: id)
-    actions.append(
-      .sendElsewhere(sealWhole(PathCheck.message(PathCheck.request, id: bytes[...])), to: endpoint))
+    actions.append(.sendElsewhere(sealWhole(PathCheck.message(PathCheck.request, id: id)), to: endpoint))
+  }
+
+  /// Answers a check, as ``SessionAction/checked(_:_:)`` told of it: as many bytes as came.
+  public mutating func answerCheck(
+    _ id: UInt64, to endpoint: Endpoint, now: Instant, into actions: inout [SessionAction]
+  ) {
+    guard maySend(now) else { return }
+    actions.append(.sendElsewhere(sealWhole(PathCheck.message(PathCheck.answer, id: id)), to: endpoint))
   }
 
   mutating func receiveCheck(
@@ -40,9 +51,7 @@ extension Session {
     _ actions: inout [SessionAction]
   ) -> TransportDrop? {
     guard let arrival, datagramSize == Layout.basePayload, maySend(now) else { return .checkRefused }
-    let id = message[1..<PathCheck.headSize]
-    actions.append(.sendElsewhere(sealWhole(PathCheck.message(PathCheck.answer, id: id)), to: arrival.source))
-    actions.append(.checked(arrival.source))
+    actions.append(.checked(PathCheck.id(of: message), arrival.source))
     return nil
   }
 
@@ -50,8 +59,7 @@ extension Session {
     _ message: [UInt8], _ datagramSize: Int, _ arrival: Arrival?, _ actions: inout [SessionAction]
   ) -> TransportDrop? {
     guard let arrival, datagramSize == Layout.basePayload else { return .checkRefused }
-    let id = message[1..<PathCheck.headSize].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    actions.append(.checkAnswered(id, arrival.source))
+    actions.append(.checkAnswered(PathCheck.id(of: message), arrival.source))
     return nil
   }
 }

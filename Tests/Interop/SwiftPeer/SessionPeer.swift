@@ -250,7 +250,11 @@ struct SessionPeer: Driven {
         sessions[id]?.session.challenge(
           elsewhere, bytes: InteropPeer.random(8), received: received, now: now, into: &more)
         perform(more, of: id, now: now)
-      case .checked(let elsewhere): StandardStreams.print("checked", peer.description, "\(elsewhere)")
+      case .checked(let check, let elsewhere):
+        StandardStreams.print("checked", peer.description, "\(elsewhere)")
+        var more: [SessionAction] = []
+        sessions[id]?.session.answerCheck(check, to: elsewhere, now: now, into: &more)
+        perform(more, of: id, now: now)
       case .checkAnswered(_, let elsewhere):
         StandardStreams.print("check-answered", peer.description, "\(elsewhere)")
       case .moved(let elsewhere):
