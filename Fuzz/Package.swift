@@ -59,6 +59,7 @@ let package = Package(
     fuzz("fuzz-kademlia", [wire, core("Kademlia")]),
     fuzz("fuzz-stun", [wire, core("MeshPaths")]),
     fuzz("fuzz-portmapping", [wire, core("MeshPaths")]),
+    fuzz("fuzz-relay", [wire, meshCrypto, core("MeshRelay")]),
     fuzz("fuzz-handshake", [wire, meshCrypto, session]),
     fuzz("fuzz-node", [wire, meshCrypto, session, node]),
     fuzz("fuzz-text", ["BackboneAPI", "ControlAPI", "LightNode", "Backbone", wire, meshCrypto, crypto]),

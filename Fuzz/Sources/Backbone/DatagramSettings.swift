@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Configuration/DatagramSettings.swift

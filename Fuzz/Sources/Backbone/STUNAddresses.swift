@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Configuration/STUNAddresses.swift

@@ -1,0 +1,1 @@
+../../../Sources/BackboneAPI/Messages/RelayList.swift

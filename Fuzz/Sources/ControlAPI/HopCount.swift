@@ -1,0 +1,1 @@
+../../../Sources/ControlAPI/Names/HopCount.swift

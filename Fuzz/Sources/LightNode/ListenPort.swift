@@ -1,0 +1,1 @@
+../../../Sources/LightNode/Configuration/ListenPort.swift
