@@ -50,6 +50,8 @@ struct Runner {
     var figures: [Figure]
     /// The seeds (or numbers of cases) that failed, and why.
     var failures: [(run: RunName, number: UInt64, why: String)] = []
+    /// Those that a gate allows for, and that are worth a look all the same.
+    var allowed: [(run: RunName, number: UInt64, why: String)] = []
     /// What `draw` makes pictures of.
     var curves: [Curve] = []
   }
