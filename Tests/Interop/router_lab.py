@@ -152,6 +152,7 @@ class Lab:
         self.router.start()
         self.node = LoneNode(self.client, **(node_keys or {}))
         self.node.start()
+        self.wait_for("the node answers", lambda report: report)
 
     def wait_for(self, what, condition, seconds=20):
         return wait_until(what, lambda: condition(self.node.mapping()), self.node.program, seconds)

@@ -8,8 +8,14 @@ import Testing
 
 @Suite("Network changes", .timeLimit(.minutes(1)))
 struct NetworkChangesTests {
-  /// Counts what the kernel tells.
+  /// Whether the kernel has told anything until now.
   private func news(_ descriptor: Int32) -> Int32 { clinux_changes_take(descriptor) }
+
+  /// The same once it has, which may be a moment after the change.
+  private func nextNews(_ descriptor: Int32) -> Int32 {
+    var awaited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&awaited, 1, 10_000) == 1 ? news(descriptor) : 0
+  }
 
   @Test(
     "an address that comes or goes is told, and a route to one network is not",
@@ -28,14 +34,14 @@ struct NetworkChangesTests {
         _ = news(descriptor)
         let address: [UInt8] = [0x20, 1, 0x0d, 0xb8] + Array(repeating: 0, count: 11) + [1]
         #expect(clinux_interface_address(index, address) == 0)
-        #expect(news(descriptor) == 1)
+        #expect(nextNews(descriptor) == 1)
         #expect(news(descriptor) == 0)
         #expect(clinux_interface_route(index, [0x20, 2] + Array(repeating: 0, count: 14), 16, nil) == 0)
         #expect(news(descriptor) == 0)
         #expect(clinux_interface_route(index, Array(repeating: 0, count: 16), 0, nil) == 0)
-        #expect(news(descriptor) == 1)
+        #expect(nextNews(descriptor) == 1)
         device.close()
-        #expect(news(descriptor) == 1)
+        #expect(nextNews(descriptor) == 1)
       }
     }
     try #require(result).get()
