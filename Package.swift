@@ -171,7 +171,7 @@ let edges: [Target] = [
     ]),
   tests(
     "CommandLineTests",
-    ["shadowmesh", "shadowmesh-lightnode", "NodeHost", "MeshWire"]),
+    ["shadowmesh", "shadowmesh-lightnode", "ControlAPI", "NodeHost", "MeshWire"]),
   tests(
     "BackboneTests",
     [
