@@ -19,6 +19,8 @@ struct SmallInternet {
     var received: [[UInt8]] = []
     /// Streams that its node asked for, in order.
     var streamsAsked: [(number: StreamNumber, to: Endpoint, certificate: [UInt8])] = []
+    /// What it does with others' cells instead of relaying them.
+    var hostility: HostileRelay?
 
     init(identity: IdentityKey, node: MeshNode, endpoint: Endpoint, clockError: Duration) {
       self.identity = identity
@@ -247,6 +249,12 @@ struct SmallInternet {
   @discardableResult
   mutating func hand(_ datagram: [UInt8], to host: Int, from: Endpoint) -> Received {
     var bytes = datagram
+    if let hostility = hosts[host].hostility,
+      hostility.takes(datagram, of: &hosts[host].node, from: from, now: now)
+    {
+      settle(host)
+      return .consumed
+    }
     var span = bytes.mutableSpan
     let received = hosts[host].node.receive(&span, from: from, now: now)
     if case .packet(let range) = received { hosts[host].delivered.append(Array(bytes[range])) }
