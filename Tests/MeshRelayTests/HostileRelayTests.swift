@@ -118,6 +118,27 @@ struct HostileRelayTests {
     #expect(try choice.fail(3, [11, 10], at: start))
   }
 
+  @Test("of relays that all rest, who was in the fewest failed chains is taken; to stand ends no rest")
+  func fewestFailures() throws {
+    let choice = Choice()
+    choice.selection.set(try [10, 20, 11, 12].map { try relay($0) })
+    for number in [10, 20, 11, 12] as [UInt8] {
+      choice.selection.measured(try key(number), .milliseconds(number == 11 ? 1 : 100))
+    }
+    let first = choice.selection.chain(to: try relay(10), hops: 3, avoiding: own, now: start, random: 1)
+    #expect(try first?.map(\.keyHash) == [key(11), key(20), key(10)] || first?[1].keyHash == key(12))
+    #expect(try !choice.fail(1, [11, 12, 10], at: start))
+    for relay in [11, 12, 10] as [UInt8] { choice.selection.keptPromise(try key(relay)) }
+    #expect(try choice.selection.isResting(key(12), now: start))
+    #expect(try !choice.fail(2, [11, 12, 20], at: start))
+    for relay in [11, 12, 20] as [UInt8] { choice.selection.keptPromise(try key(relay)) }
+    let place = try relay(20)
+    for random in 0..<10 as Range<UInt64> {
+      let chain = choice.selection.chain(to: place, hops: 3, avoiding: own, now: start, random: random)
+      #expect(try chain?.map(\.keyHash) == [key(11), key(10), key(20)])
+    }
+  }
+
   @Test("who is in all chains that fail takes the blame, and the entry stays")
   func droppingMiddle() throws {
     let choice = try nearEntry()

@@ -107,6 +107,8 @@ public struct NodeCounters: Sendable, Hashable {
   /// Circuits to peers that stood, and that ended or never stood.
   public var circuitsBuilt: UInt64 = 0
   public var circuitsLost: UInt64 = 0
+  /// Circuits that stood and carried nothing while one was needed: others were tried in their place.
+  public var circuitsUnproven: UInt64 = 0
   /// Times that there were too few relays to choose from, and the shell was told.
   public var relaysWanted: UInt64 = 0
   /// Questions to relays how far they are, answers to them, and relays that were not asked because too many

@@ -57,18 +57,42 @@ extension MeshNode {
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
       chainFailed(silent, circuits.path(of: silent), carried: circuits.carried(by: silent), now: now)
       if let own = relays.wanted[peer]?.circuit {
-        let before = relays.wanted[peer]?.doubted
-        relays.wanted[peer]?.circuit = nil
-        relays.wanted[peer]?.doubted = own
-        relays.wanted[peer]?.mustTell = false
         // If it stands after all, a check of it answers before this.
-        relays.wanted[peer]?.next = own == silent ? now : now + RelayBook.hurriedRetry
-        if let before { circuits.close(before, .closed, into: &circuitActions) }
-        performCircuitActions(now)
+        doubt(own, to: peer, next: own == silent ? now : now + RelayBook.hurriedRetry, now: now)
       }
     }
     wantRelay(slot, now: now)
     askEntry(now: now)
+  }
+
+  /// Whatever leads elsewhere is to take the place of a circuit.
+  private mutating func doubt(_ circuit: CircuitNumber, to peer: PeerID, next: Instant, now: Instant) {
+    let before = relays.wanted[peer]?.doubted
+    relays.wanted[peer]?.circuit = nil
+    relays.wanted[peer]?.doubted = circuit
+    relays.wanted[peer]?.mustTell = false
+    relays.wanted[peer]?.next = next
+    if let before { circuits.close(before, .closed, into: &circuitActions) }
+    performCircuitActions(now)
+  }
+
+  /// A circuit that was built because the path in use is silent has carried no check either, in time for
+  /// several: its relays let it stand, and one of them breaks the promise.
+  private mutating func doubtUnproven(_ peer: PeerID, now: Instant) {
+    guard let circuit = relays.wanted[peer]?.circuit, let end = relays.wanted[peer]?.proveBy, end <= now
+    else { return }
+    relays.wanted[peer]?.proveBy = nil
+    guard isSilent(peer), let slot = neighbours.slot(peer),
+      !neighbours.entries[slot].paths.hasProven(Endpoint(circuit))
+    else { return }
+    counters.circuitsUnproven += 1
+    chainFailed(circuit, circuits.path(of: circuit), carried: .zero, now: now)
+    doubt(circuit, to: peer, next: now, now: now)
+  }
+
+  /// Whether the path in use to a peer is in doubt.
+  private func isSilent(_ peer: PeerID) -> Bool {
+    neighbours.slot(peer).map { neighbours.entries[$0].paths.isInDoubt } ?? false
   }
 
   /// Whether the relay that chains begin at is there shows before the second attempt.
@@ -113,7 +137,7 @@ extension MeshNode {
   /// over.
   private mutating func buildIfDue(_ peer: PeerID, now: Instant) {
     guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now else { return }
-    let isHurried = neighbours.slot(peer).map { neighbours.entries[$0].paths.isInDoubt } ?? false
+    let isHurried = isSilent(peer)
     if let doubted = wanted.doubted, !isHurried, isInUse(doubted, to: peer) {
       relays.wanted[peer]?.circuit = doubted
       relays.wanted[peer]?.doubted = nil
@@ -222,6 +246,8 @@ extension MeshNode {
     wanted.doubted = wanted.doubted.flatMap { others.contains($0) ? nil : $0 }
     wanted.attempts = []
     wanted.failures = 0
+    let proof = min(max(took * 2, RelayBook.shortestProof), RelayBook.longestProof)
+    wanted.proveBy = isSilent(peer) ? now + proof : nil
     relays.wanted[peer] = wanted
     for other in others { circuits.close(other, .closed, into: &circuitActions) }
     counters.circuitsBuilt += 1
@@ -294,6 +320,7 @@ extension MeshNode {
         // It stands for as long as it carries: its owner may come back to it.
         relays.wanted[peer]?.until = now + RelayBook.wantLife
       } else {
+        doubtUnproven(peer, now: now)
         buildIfDue(peer, now: now)
       }
     }

@@ -183,7 +183,8 @@ extension MeshNode {
     }
     for wanted in relays.wanted.values {
       if wanted.mustTell { return latest }
-      let deadline = wanted.circuit == nil ? min(wanted.next, wanted.until) : wanted.until
+      let awaited = wanted.circuit == nil ? wanted.next : wanted.proveBy
+      let deadline = min(awaited ?? wanted.until, wanted.until)
       earliest = min(earliest ?? deadline, deadline)
     }
     return earliest

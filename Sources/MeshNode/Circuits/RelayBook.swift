@@ -29,6 +29,8 @@ struct RelayBook {
     /// All of its circuits.
     var circuits: [CircuitNumber] { attempts + [circuit, doubted].compactMap(\.self) }
 
+    /// The path in use is silent: ``circuit`` has to carry a check by then, or others are tried.
+    var proveBy: Instant?
     /// It was asked for while it stood: its peer is told of it once more, at the next turn.
     var mustTell = false
     /// Its record names a place where it is not any more.
@@ -44,6 +46,10 @@ struct RelayBook {
   static let firstRetry = Duration.seconds(1)
   /// After as many the wait doubles, up to this.
   static let longestRetry = Duration.seconds(60)
+  /// A circuit that stands carries a check within twice the time that it took to stand, and these bounds: a
+  /// relay that lets circuits stand may drop or alter what they carry.
+  static let shortestProof = Duration.seconds(1)
+  static let longestProof = Duration.seconds(3)
   /// A relay that was asked for a place answers within this, a session with it included.
   static let askingTime = Duration.seconds(10)
   /// Peers that circuits are wanted to at once.

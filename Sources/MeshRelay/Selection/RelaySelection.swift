@@ -53,6 +53,8 @@ public struct RelaySelection {
   /// A relay that failed is passed over for so long, and twice as long each time.
   static let firstRest = Duration.seconds(20)
   static let longestRest = Duration.seconds(1_800)
+  /// Beyond so many in a row nobody counts.
+  static let mostFailures = 16
   /// Middle relays are drawn from so many of the best, so that not all chains of all clients meet in one.
   static let breadth = 8
 
@@ -138,11 +140,11 @@ public struct RelaySelection {
     scores[relay, default: Score()].latency = known.map { $0 * (1 - share) + roundTrip * share } ?? roundTrip
   }
 
-  /// A circuit through it stood, or it gave a place.
+  /// A circuit through it stood, or it gave a place. Whoever rests goes on resting: that a circuit stands
+  /// doesn't say that it carries.
   public mutating func keptPromise(_ relay: KeyHash) {
     guard isKnown(relay) else { return }
     scores[relay, default: Score()].kept += (1 - (scores[relay] ?? Score()).kept) * Self.weight
-    scores[relay]?.restsUntil = nil
   }
 
   /// Something came back through a whole chain that has stood for a while.
@@ -150,6 +152,7 @@ public struct RelaySelection {
     for relay in path {
       keptPromise(relay)
       scores[relay]?.failures = 0
+      scores[relay]?.restsUntil = nil
     }
     if let entry, path.contains(entry) { failures.clear() }
   }
@@ -167,7 +170,7 @@ public struct RelaySelection {
     guard isKnown(relay) else { return }
     blame(relay)
     let failures = scores[relay]?.failures ?? 0
-    scores[relay]?.failures = min(failures + 1, 16)
+    scores[relay]?.failures = min(failures + 1, Self.mostFailures)
     scores[relay]?.restsUntil = now + min(Self.firstRest * (1 << min(failures, 8)), Self.longestRest)
   }
 
@@ -267,10 +270,12 @@ public struct RelaySelection {
   }
 
   /// Relays of one tier are as good as each other but for their cost: first those that no other attempt uses,
-  /// and among them those that aren't resting. Who was asked and is silent comes last.
+  /// among them those that aren't resting, and of the others those of the fewest chains that failed: whoever
+  /// breaks them is in each. Who was asked and is silent comes last.
   private func tier(of relay: KeyHash, _ trying: TriedRelays, _ now: Instant) -> Int {
     if trying.leavesOut(relay) { return .max }
-    return 2 * trying.attempts(with: relay) + (isResting(relay, now: now) ? 1 : 0)
+    let resting = isResting(relay, now: now) ? 1 + (scores[relay]?.failures ?? 0) : 0
+    return 2 * Self.mostFailures * trying.attempts(with: relay) + resting
   }
 
   /// A chain of `hops` relays that ends at `last`: no two of one operator or prefix, of different regions
