@@ -16,7 +16,10 @@ struct RelayDirectoryTests {
   private let given = Given()
   private let directory: RelayDirectory
 
-  private final class Given: Sendable { let lists = Mutex<[[PeerRecord]]>([]) }
+  private final class Given: Sendable {
+    let lists = Mutex<[[PeerRecord]]>([])
+    let random = Mutex(0.5)
+  }
 
   init() throws {
     let clock = clock
@@ -27,7 +30,8 @@ struct RelayDirectoryTests {
       logger: Logger(label: "test"), wall: { wall }, now: { clock.now })
     directory = RelayDirectory(
       region: try #require(Region("europe")), session: session, logger: Logger(label: "test"),
-      now: { clock.now }, give: { list in given.lists.withLock { $0.append(list) } })
+      now: { clock.now }, random: { given.random.withLock { $0 } },
+      give: { list in given.lists.withLock { $0.append(list) } })
   }
 
   private func record(isRelay: Bool = true, life: Duration = .seconds(3_600)) throws -> PeerRecord {
@@ -76,6 +80,18 @@ struct RelayDirectoryTests {
     clock.advance(by: .seconds(6))
     _ = await directory.turn()
     #expect(requests.count == 2)
+  }
+
+  @Test("Nodes that logged in together don't go on asking together")
+  func spread() async throws {
+    let list = [try unverified(record())]
+    backbone.state.withLock { $0.relays = list }
+    _ = await session.turn()
+    for (random, pause) in [(0.0, 450), (0.5, 600), (0.75, 675)] {
+      given.random.withLock { $0 = random }
+      #expect(await directory.turn() == .seconds(pause))
+      clock.advance(by: .seconds(pause))
+    }
   }
 
   @Test("Without relays it asks again within a minute, and takes nothing away from the node")

@@ -55,6 +55,25 @@ struct KeptBackboneTests {
     #expect(world.net.hosts[backbone].node.status(now: world.net.now).controlSessions == 2)
   }
 
+  @Test("what only keeps a session with a backbone is small: no answer has the path checked")
+  func quiet() throws {
+    var world = try World()
+    world.net.run(.seconds(10))
+    let backbones = world.backbones.map { world.net.hosts[$0].endpoint }
+    var sizes: [Int] = []
+    world.net.wire = { datagram, from, to in
+      if backbones.contains(where: { $0 == from || $0 == to }) { sizes.append(datagram.count) }
+      return [datagram]
+    }
+    let handshakes = world.counters(world.a).handshakesStarted
+    // Keys are changed after two minutes.
+    world.net.run(.seconds(90))
+    #expect(sizes.count > 4 * 3 * 2, "both ask both each 23 s")
+    #expect(sizes.max() ?? 0 < 100)
+    #expect(sizes.reduce(0, +) < 4 * 90 * 12, "12 bytes a second and session")
+    #expect(world.counters(world.a).handshakesStarted == handshakes)
+  }
+
   @Test("one backbone that introduces without end doesn't hold up what another introduces")
   func crowdingBackbone() throws {
     var world = try World()

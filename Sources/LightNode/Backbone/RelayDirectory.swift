@@ -6,7 +6,8 @@ import MeshWire
 /// The relays that this node may choose from: asked of the backbone after each login, every ten minutes, and
 /// when there are too few of them. Their records are verified here, off the packet path.
 actor RelayDirectory {
-  /// How often the list is asked for.
+  /// How often the list is asked for, on average: a quarter sooner or later each time, so that nodes that
+  /// logged in together, because a backbone was started anew, don't ask together for ever.
   static let renewal: Duration = .seconds(600)
   /// And after a failure, or an empty list.
   static let retry: Duration = .seconds(60)
@@ -20,19 +21,24 @@ actor RelayDirectory {
   private let give: @Sendable ([PeerRecord]) async -> Void
   private let logger: Logger
   private let now: @Sendable () -> ContinuousClock.Instant
+  private let random: @Sendable () -> Double
   private let alarm = Alarm()
   private var asked: ContinuousClock.Instant?
 
-  /// - Parameter give: takes the verified records of a list.
+  /// - Parameters:
+  ///   - random: in 0..<1.
+  ///   - give: takes the verified records of a list.
   init(
     region: Region, session: BackboneSession, logger: Logger,
     now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
+    random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
     give: @escaping @Sendable ([PeerRecord]) async -> Void
   ) {
     self.region = region
     self.session = session
     self.logger = logger
     self.now = now
+    self.random = random
     self.give = give
   }
 
@@ -59,7 +65,7 @@ actor RelayDirectory {
         "relays listed", metadata: ["relays": "\(relays.count)", "refused": "\(list.count - relays.count)"])
       guard !relays.isEmpty else { return Self.retry }
       await give(relays)
-      return Self.renewal
+      return Self.renewal * (0.75 + random() / 2)
     } catch {
       logger.debug("no list of relays", metadata: ["reason": "\(error)"])
       return Self.retry

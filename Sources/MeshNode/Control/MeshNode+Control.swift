@@ -20,7 +20,8 @@ extension MeshNode {
       neighbours.entries[slot].controlQueue.append(message)
       return
     }
-    neighbours.entries[slot].paths.sent(now: now)
+    // An answer is not answered: whoever gives many would check the path after each.
+    if message.callsForAnswer { neighbours.entries[slot].paths.sent(now: now) }
     let result = neighbours.entries[slot].current!.session.send(
       control: message.encoded, now: now, into: &sessionActions)
     if case .failure = result { counters.count(.noSession) }

@@ -52,6 +52,17 @@ public enum ControlMessage: Sendable, Hashable {
   /// Size of an invitation's secret, in bytes.
   public static let secretSize = 32
 
+  /// Whether something comes back at once if the path carries, so that silence says that it doesn't.
+  var callsForAnswer: Bool {
+    switch self {
+    case .ping, .findNode, .getRecord, .redeemInvite, .observe, .reserve, .createCircuit: true
+    case .candidates(_, let wantsAnswer): wantsAnswer
+    case .pong, .nodes, .record, .inviteAnswer, .announce, .observed, .introduce, .introduction,
+      .introductionFailed, .reserved, .circuitClosed:
+      false
+    }
+  }
+
   /// Reads one message, which must end where it ends.
   public init(decoding bytes: [UInt8]) throws(DecodingFailure) {
     var reader = ByteReader(bytes)
