@@ -120,9 +120,13 @@ import Testing
     var mapped = open
     mapped.mapping = .endpointIndependent
     // Keys are random here, and when a session begins differs with them: one more is as good.
-    for (family, expected) in [(mapped, 4...5), (open, 2...3)] {
+    var filtered = open
+    filtered.filtering = .addressAndPortDependent
+    let cases = [(mapped, nil, 4...5), (open, nil, 2...3), (open, filtered, 4...5), (open, open, 2...3)]
+    for (v4, v6, expected) in cases as [(FamilyFindings, FamilyFindings?, ClosedRange<Int>)] {
       var findings = NATFindings()
-      findings.v4 = family
+      findings.v4 = v4
+      findings.v6 = v6
       var internet = SmallInternet()
       for _ in 0..<2 { _ = try internet.addHost() }
       internet.hosts[0].node.adaptKeepalive(to: findings)

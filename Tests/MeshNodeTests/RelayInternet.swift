@@ -61,10 +61,14 @@ struct RelayInternet {
     }.first ?? []
   }
 
-  mutating func publish(_ host: Int, admitting other: Int, sequence: UInt64 = 1) throws {
+  mutating func publish(
+    _ host: Int, admitting other: Int, sequence: UInt64 = 1, mapping: NATBehaviour = .unknown,
+    filtering: NATBehaviour = .unknown
+  ) throws {
     let own = net.hosts[host]
     let body = RecordBody(
-      kind: .record, serviceType: .lightPrivate, keyHash: own.identity.keyHash,
+      kind: .record, serviceType: .lightPrivate, mapping: mapping, filtering: filtering,
+      keyHash: own.identity.keyHash,
       sequence: SequenceNumber(sequence), expiry: net.wall + .seconds(7_200), region: net.region)
     let part = RecordPrivatePart(
       endpoints: [AnnouncedEndpoint(.interface, own.endpoint)],

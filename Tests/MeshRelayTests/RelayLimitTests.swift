@@ -55,6 +55,27 @@ struct RelayLimitTests {
     #expect(all > 4_900_000)
   }
 
+  @Test("forty keys of one network have one network's share: they leave another's node its own")
+  func networks() throws {
+    var rate = RateLimit(rate: 1_000_000, now: start)
+    let flooders = try (0..<40).map(peer)
+    let modest = try peer(99)
+    var (passed, refusedModest) = (0, 0)
+    for step in 0..<5_000 {
+      let now = start + .milliseconds(Int64(step))
+      if step % 1_000 == 0 { rate.sweep(now: now) }
+      for flooder in flooders where rate.admits(1_419, from: flooder, of: .v4(0xc633_6400), now: now) {
+        passed += 1_419
+      }
+      // 280 kB/s, of the half that is its network's, once the bursts of the first second are over.
+      if step >= 1_000, step % 5 == 0, !rate.admits(1_419, from: modest, of: .v4(0xcb00_7100), now: now) {
+        refusedModest += 1
+      }
+    }
+    #expect(refusedModest < 50)
+    #expect(passed > 3_000_000)
+  }
+
   @Test("shares are kept only for those that sent within the last seconds")
   func shares() throws {
     var rate = RateLimit(rate: 1e9, now: start)

@@ -141,6 +141,22 @@ import Testing
     #expect(retired(actions) == [5] && session.rekey.isIdle)
   }
 
+  @Test func whoIsNotHeardIsAskedEverMoreRarely() throws {
+    var session = asking(try KeyExchangeSecret())
+    session.rekey.lastRequest = nil
+    var actions: [SessionAction] = []
+    var at = now + .seconds(1)
+    var pauses: [Duration] = []
+    for number in 0..<9 {
+      if number == 7 { session.lastReceived = at }
+      session.repeatRequest(at, &actions)
+      let next = try #require(session.rekey.nextRequest)
+      pauses.append(next - at)
+      at = next
+    }
+    #expect(pauses == [1, 2, 4, 8, 16, 16, 16, 1, 2].map { .seconds($0) })
+  }
+
   @Test func aRefusalOfWhatWasNeverSentChangesNothing() {
     var session = session()
     session.probe.start(now: now)

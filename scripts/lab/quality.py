@@ -90,8 +90,20 @@ class Ladder:
         self.say(
             ", ".join(f"{f.name.split(': ')[1]} {f.value}" for f in figures) + f" ({name}) {file.error or ''}"
         )
-        time.sleep(2)  # both ends may have begun: the session that stays is there for the next rung
+        # Both ends may have begun: the session that stays is there for the next rung.
+        self.world.internet.set_link(pair.ends[0][0].link, **CLEAN)
+        settle(pair)
         return figures
+
+
+def settle(pair, quiet=6, patience=40):
+    """Waits until no other session has taken the place of the one in use for a while."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        begun = session_begun(pair)
+        if begun is not None and time.monotonic() - begun >= quiet:
+            return
+        time.sleep(0.5)
 
 
 def session_begun(pair):

@@ -18,6 +18,8 @@ public struct StatusReport: Hashable, Sendable, Codable {
   public var portMapping: PortMappingReport
   public var peers: Int
   public var sessions: Int
+  /// The ways to the first ``pathLimit`` peers with a session, by name.
+  public var paths: [StatusPath]
   /// Nodes in the Kademlia table (at most 100).
   public var tableSize: Int
   public var cachedRecords: Int
@@ -26,7 +28,7 @@ public struct StatusReport: Hashable, Sendable, Codable {
     version: String, peerID: String, keyHash: String, address: String, region: String,
     serviceType: String, tunName: String, mtu: Int, listenPort: Int, uptime: UInt64,
     backbone: BackboneReport, record: OwnRecordReport?, portMapping: PortMappingReport, peers: Int,
-    sessions: Int, tableSize: Int, cachedRecords: Int
+    sessions: Int, paths: [StatusPath], tableSize: Int, cachedRecords: Int
   ) {
     self.version = version
     self.peerID = peerID
@@ -43,8 +45,25 @@ public struct StatusReport: Hashable, Sendable, Codable {
     self.portMapping = portMapping
     self.peers = peers
     self.sessions = sessions
+    self.paths = paths
     self.tableSize = tableSize
     self.cachedRecords = cachedRecords
+  }
+}
+
+extension StatusReport {
+  /// Most paths in a report; `peers` has all.
+  public static let pathLimit = 16
+}
+
+/// The way to one peer, as `shadowmesh status` has it.
+public struct StatusPath: Hashable, Sendable, Codable {
+  public var name: PeerName
+  public var path: PathReport
+
+  public init(name: PeerName, path: PathReport) {
+    self.name = name
+    self.path = path
   }
 }
 

@@ -60,6 +60,11 @@ struct ControlDesk: Sendable {
   private func status() async throws -> StatusReport {
     let status = try await loop.perform { node, now, _ in node.status(now: now) }
     let configuration = configuration.current
+    let byID = Dictionary(status.peers.map { ($0.peerID, $0) }, uniquingKeysWith: { first, _ in first })
+    let entries = await membership.entries
+    let paths = entries.compactMap { entry in
+      byID[entry.peerID]?.path.map { StatusPath(name: entry.name, path: PathReport($0)) }
+    }
     return StatusReport(
       version: Release.version, peerID: identity.peerID.description, keyHash: identity.description,
       address: OverlayAddress(of: identity.peerID).description, region: configuration.region.name,
@@ -68,8 +73,9 @@ struct ControlDesk: Sendable {
       uptime: UInt64((ContinuousClock.now - started).components.seconds),
       backbone: await session.report, record: await publisher.report(),
       portMapping: PortMappingReport(mapping.findings),
-      peers: await membership.entries.count,
+      peers: entries.count,
       sessions: status.peers.count { $0.state == .connected || $0.state == .unconfirmed },
+      paths: Array(paths.sorted { $0.name.text < $1.name.text }.prefix(StatusReport.pathLimit)),
       tableSize: status.tableContacts, cachedRecords: status.cachedRecords)
   }
 

@@ -94,6 +94,7 @@ final class NoticeReader: Sendable {
       if endpoints.observed(endpoint) { publisher.look() }
       logger.debug("a backbone sees this node", metadata: ["endpoint": "\(endpoint)"])
     case .natDetected(let findings):
+      publisher.look()
       logger.info("what stands between this node and the internet", metadata: ["nat": "\(findings.meaning)"])
     case .reservationsChanged(let places):
       await publisher.setReservations(places)

@@ -103,7 +103,9 @@ extension MeshNode {
 extension MeshNode {
   /// Where nothing forgets us, keepalives may be rarer. The other end keeps its own NAT's mapping by itself.
   mutating func adaptKeepalive(to findings: NATFindings) {
-    let isOpen = findings.announced == (.open, .open)
+    // A session may move from one family to the other at any time.
+    let families = [findings.v4, findings.v6].compactMap(\.self).filter(\.isReachable)
+    let isOpen = !families.isEmpty && families.allSatisfy { $0.behaviour == (.open, .open) }
     keepalive = isOpen ? Session.longestKeepalive : Session.usualKeepalive
     for slot in neighbours.entries.indices { neighbours.entries[slot].current?.session.keepalive = keepalive }
   }
@@ -113,7 +115,14 @@ extension NATFindings {
   /// What a record says of the NAT: that of IPv4, where there is IPv4.
   public var announced: (mapping: NATBehaviour, filtering: NATBehaviour) {
     guard let family = v4?.isReachable == true ? v4 : v6 else { return (.unknown, .unknown) }
-    return (NATBehaviour(family.mapping), NATBehaviour(family.filtering, behind: family.mapping))
+    return family.behaviour
+  }
+}
+
+extension FamilyFindings {
+  /// As ``PeerRecord`` has it.
+  fileprivate var behaviour: (mapping: NATBehaviour, filtering: NATBehaviour) {
+    (NATBehaviour(mapping), NATBehaviour(filtering, behind: mapping))
   }
 }
 

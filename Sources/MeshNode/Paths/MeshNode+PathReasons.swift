@@ -30,6 +30,8 @@ extension MeshNode {
     let theirs = records.lastKnown(neighbour.peerID)?.body
     let mine = ownBehaviour
     let (here, there) = (mine?.mapping ?? .unknown, theirs?.mapping ?? .unknown)
+    if streams.isUDPBlocked == true { return "UDP is blocked here" }
+    if hasNoCommonFamily(with: neighbour) { return "no address family in common" }
     switch (Self.isSymmetric(here), Self.isSymmetric(there)) {
     case (true, true): return "symmetric NAT on both sides"
     case (true, false):
@@ -40,6 +42,19 @@ extension MeshNode {
         ? "symmetric NAT there, a port-restricted one here" : "symmetric NAT there"
     case (false, false): return "no direct path has answered yet"
     }
+  }
+
+  /// Whether all addresses of the other end that are known, and all of ours, are of different families.
+  private func hasNoCommonFamily(with neighbour: Neighbour) -> Bool {
+    let named = neighbour.candidates.map(\.endpoint).filter { $0.carrier == .udp }
+    let theirs = named + (records.lastKnown(neighbour.peerID)?.endpoints ?? [])
+    let ours = addresses.candidates.map(\.endpoint)
+    guard !theirs.isEmpty, !ours.isEmpty else { return false }
+    return Set(theirs.map(Self.isIPv4)).isDisjoint(with: ours.map(Self.isIPv4))
+  }
+
+  private static func isIPv4(_ endpoint: Endpoint) -> Bool {
+    if case .v4 = endpoint.address { true } else { false }
   }
 
   static func isSymmetric(_ mapping: NATBehaviour) -> Bool {

@@ -21,10 +21,12 @@ struct TokenBucket {
   mutating func take(_ amount: Double) { level -= amount }
 }
 
-/// The offered rate as a ceiling over everything, and within it a fair share for each neighbour.
+/// The offered rate as a ceiling over everything, and within it a fair share for each network, and in it for
+/// each of its neighbours: keys cost nothing, and more of them win nothing.
 ///
 /// While there is plenty (the common bucket at least half full) whoever asks gets; once it runs low, each
-/// neighbour gets no more than the rate divided by the neighbours that have asked within the last second.
+/// neighbour gets no more than the rate divided by the networks that have asked within the last second, and
+/// by the neighbours in its own that have.
 struct RateLimit {
   /// Cells that may go at once however low the rate is: a handshake needs a few.
   private static let leastBurst = 32.0 * 1_419
@@ -32,9 +34,17 @@ struct RateLimit {
   let rate: Double
   private var common: TokenBucket
   private var shares: [PeerID: Share] = [:]
-  private var active = 1
+  /// How many of the neighbours are in each network.
+  private var networks: [Network: Int] = [:]
+
+  /// A /24 or /56; a neighbour without an address, as in a stream, is one of its own.
+  private enum Network: Hashable {
+    case prefix(IPAddress)
+    case alone(PeerID)
+  }
 
   private struct Share {
+    let network: Network
     var bucket: TokenBucket
     var lastAsked: Instant
   }
@@ -51,14 +61,19 @@ struct RateLimit {
   private var burst: Double { max(rate / 4, Self.leastBurst) }
 
   /// Whether `bytes` from this neighbour may go on now.
-  mutating func admits(_ bytes: Int, from neighbour: PeerID, now: Instant) -> Bool {
+  mutating func admits(
+    _ bytes: Int, from neighbour: PeerID, of prefix: IPAddress? = nil, now: Instant
+  ) -> Bool {
     guard !isClosed else { return false }
-    let share = rate / Double(max(active, 1))
-    let shareBurst = max(burst / Double(max(active, 1)), Self.leastBurst / 4)
+    let network = shares[neighbour]?.network ?? prefix.map { .prefix($0) } ?? .alone(neighbour)
+    let parts = Double(max(networks.count, 1) * max(networks[network] ?? 1, 1))
+    let share = rate / parts
+    let shareBurst = max(burst / parts, Self.leastBurst / 4)
     common.refill(rate: rate, burst: burst, now: now)
     if shares[neighbour] == nil {
-      shares[neighbour] = Share(bucket: TokenBucket(full: shareBurst, now: now), lastAsked: now)
-      active = max(active, shares.count)
+      let bucket = TokenBucket(full: shareBurst, now: now)
+      shares[neighbour] = Share(network: network, bucket: bucket, lastAsked: now)
+      networks[network, default: 0] += 1
     }
     let amount = Double(bytes)
     shares[neighbour]?.bucket.refill(rate: share, burst: shareBurst, now: now)
@@ -76,7 +91,8 @@ struct RateLimit {
   /// Once a second: who has been quiet no longer counts.
   mutating func sweep(now: Instant) {
     shares = shares.filter { now - $0.value.lastAsked < .seconds(1) }
-    active = max(shares.count, 1)
+    networks = [:]
+    for share in shares.values { networks[share.network, default: 0] += 1 }
   }
 
   /// Neighbours that a share is kept for: at most those that sent within the last second or two.

@@ -51,7 +51,10 @@ public struct RelayServer {
     guard cell.count == CellLayout.cellSize else { return drop(.malformed) }
     let link = CircuitLink(neighbour: neighbour, circuit: CellLayout.circuit(cell))
     guard let index = links[link] else { return .notRelayed }
-    guard rate.admits(CellLayout.cellSize, from: neighbour, now: now) else { return drop(.overRate) }
+    let prefix = link == circuits[index].client ? circuits[index].clientPrefix : nil
+    guard rate.admits(CellLayout.cellSize, from: neighbour, of: prefix, now: now) else {
+      return drop(.overRate)
+    }
     guard circuits[index].bytes < limits.bytesPerCircuit else { return drop(.exhausted) }
     guard spend(circuits[index].reservation, now: now) else { return drop(.exhausted) }
     let position = circuits[index].position

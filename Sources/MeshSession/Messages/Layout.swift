@@ -109,6 +109,7 @@ enum Limits {
   static let oldEpochs = 2
   static let identityLife = Duration.seconds(24 * 3_600)
   static let rekeyInterval = Duration.seconds(1)
+  static let longestRekeyInterval = Duration.seconds(16)
   static let rekeyTries = 60
   static let keepalive = Duration.seconds(25)
   static let longestKeepalive = Duration.seconds(55)

@@ -47,6 +47,9 @@ struct Rekey {
   var phase = Phase.idle
   /// When a request is repeated.
   var nextRequest: Instant?
+  var lastRequest: Instant?
+  /// From the last request to the next.
+  var pause = Limits.rekeyInterval
   var tries = 0
   /// What was answered last: the same request gets the same bytes.
   var answered: (request: [UInt8], answer: [UInt8])?

@@ -13,6 +13,7 @@ extension Session {
   mutating func startRekey(_ now: Instant, _ actions: inout [SessionAction]) {
     rekey.phase = .makingOffer
     rekey.tries = 0
+    rekey.lastRequest = nil
     actions.append(.compute(.makeOffer))
   }
 
@@ -27,7 +28,11 @@ extension Session {
       return
     }
     rekey.tries += 1
-    rekey.nextRequest = now + Limits.rekeyInterval
+    // Who has not been heard since the last one may be gone, and is asked ever more rarely.
+    let isHeard = rekey.lastRequest.map { lastReceived > $0 } ?? true
+    rekey.pause = isHeard ? Limits.rekeyInterval : min(rekey.pause * 2, Limits.longestRekeyInterval)
+    rekey.lastRequest = now
+    rekey.nextRequest = now + rekey.pause
     _ = send(control: request, now: now, into: &actions)
   }
 

@@ -28,6 +28,10 @@ struct StatusCommand: ParsableCommand {
       fields += [
         ("router", status.portMapping.summary),
         ("peers", "\(status.peers) added, \(status.sessions) with a session"),
+      ]
+      fields += status.paths.map { ("  \($0.name.text)", "\($0.path.summary): \($0.path.reason)") }
+      if status.sessions > status.paths.count { fields.append(("", "and others: shadowmesh peers")) }
+      fields += [
         ("knows", "\(status.tableSize) nodes of at most 100, \(status.cachedRecords) records"),
         ("running", "\(span(status.uptime)), version \(status.version)"),
       ]

@@ -71,6 +71,8 @@ struct PeersCommand: ParsableCommand {
             peer.allow.isEmpty ? "replies" : peer.allow.map(\.description).joined(separator: " "),
           ]
         })
+      print()
+      printFields(peers.map { ($0.name.text, $0.path.reason) }, style: Style())
     }
   }
 }
