@@ -43,6 +43,7 @@ extension MeshNode {
     return PeerStatus(
       peerID: neighbour.peerID, keyHash: neighbour.keyHash,
       overlayAddress: OverlayAddress(of: neighbour.peerID), state: state, path: pathStatus(neighbour),
+      trouble: neighbour.isConnected ? nil : neighbour.trouble,
       sessionAge: neighbour.current.map { now - $0.since }, lastHeard: neighbour.lastHeard.map { now - $0 },
       packetsIn: neighbour.packetsIn, packetsOut: neighbour.packetsOut, bytesIn: neighbour.bytesIn,
       bytesOut: neighbour.bytesOut)

@@ -53,6 +53,8 @@ public struct MeshNode {
   public internal(set) var overlayMTU = MeshNode.minimumMTU
   var addresses = OwnAddresses()
   var lastObserved: Instant?
+  /// Backbones that this node is pinned to.
+  var backboneCount = 0
   /// Of every session, as the NAT before this node allows.
   var keepalive = Session.usualKeepalive
   var stun: NodeSTUN

@@ -159,6 +159,65 @@ struct RoamingNodeTests {
     #expect(net.drops(1, .challengeHeld) == 2)
   }
 
+  @Test("a check or a challenge that seems to come from where nothing may go is answered nowhere")
+  func undialableSource() throws {
+    var net = try connected()
+    let slot = try #require(net.hosts[1].node.neighbours.slot(net.peerID(0)))
+    let (home, now) = (net.hosts[0].endpoint, net.now)
+    let sources = [
+      Endpoint(.v4(0xe000_0001), port: 9), Endpoint(.v4(0x7f00_0001), port: 9),
+      Endpoint(.v4(0xcb00_7101), port: 0),
+    ]
+    var asked: [[UInt8]] = []
+    for number in sources.indices {
+      var actions: [SessionAction] = []
+      net.hosts[1].node.neighbours.entries[slot].current?.session.check(
+        home, id: UInt64(number), now: now, into: &actions)
+      net.hosts[1].node.neighbours.entries[slot].current?.session.challenge(
+        home, bytes: [UInt8](repeating: 7, count: 8), received: 1_000, now: now, into: &actions)
+      asked += actions.compactMap { if case .sendElsewhere(let bytes, _) = $0 { bytes } else { nil } }
+    }
+    #expect(asked.count == 2 * sources.count)
+    var answers = 0
+    net.wire = { datagram, _, to in
+      if sources.contains(where: { $0 == to }) { answers += 1 }
+      return [datagram]
+    }
+    for (number, datagram) in asked.enumerated() { net.hand(datagram, to: 0, from: sources[number / 2]) }
+    #expect(answers == 0 && net.drops(0, .sourceRefused) == UInt64(asked.count))
+    net.run(.seconds(5))
+    #expect(answers == 0)
+  }
+
+  @Test("a handshake that seems to come from where nothing may go is answered nowhere")
+  func undialableHandshake() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    var first: [[UInt8]] = []
+    net.wire = { datagram, _, _ in
+      first.append(datagram)
+      return []
+    }
+    try net.addOneSided(1, 0)
+    #expect(!first.isEmpty && first.allSatisfy { $0[0] == 2 })
+    let source = Endpoint(.v4(0xe000_0001), port: 9)
+    var answers = 0
+    net.wire = { datagram, _, to in
+      if to == source { answers += 1 }
+      return [datagram]
+    }
+    for datagram in first { net.hand(datagram, to: 0, from: source) }
+    #expect(answers == 0 && net.drops(0, .sourceRefused) == UInt64(first.count))
+    // From where it may go, the same is.
+    for datagram in first { net.hand(datagram, to: 0, from: Self.elsewhere) }
+    net.wire = { datagram, _, to in
+      if to == Self.elsewhere { answers += 1 }
+      return [datagram]
+    }
+    for datagram in first { net.hand(datagram, to: 0, from: Self.elsewhere) }
+    #expect(answers > 0)
+  }
+
   @Test("no two challenges carry the same bytes")
   func unpredictable() throws {
     var net = try connected()

@@ -39,6 +39,8 @@ struct SmallInternet {
   enum Backbone {
     case records([PeerID: [UInt8]])
     case away
+    /// It takes every question, and never answers.
+    case silent
   }
 
   private struct Flying {
@@ -160,7 +162,7 @@ struct SmallInternet {
       case .compute(let ticket, let job):
         hosts[host].node.completed(ticket, job.perform(with: hosts[host].identity), now: now)
       case .askBackbone(let id, let target):
-        hosts[host].node.backboneAnswered(id, answer(target), now: now)
+        if let answer = answer(target) { hosts[host].node.backboneAnswered(id, answer, now: now) }
       case .openStream(let stream, let to, let certificate):
         hosts[host].streamsAsked.append((stream, to, certificate))
       case .closeStream(let stream): closeStream(stream, at: host)
@@ -169,8 +171,9 @@ struct SmallInternet {
     }
   }
 
-  private func answer(_ target: PeerID) -> BackboneAnswer {
+  private func answer(_ target: PeerID) -> BackboneAnswer? {
     switch backbone {
+    case .silent: return nil
     case .away: return .unavailable("connection refused")
     case .records(let known):
       guard let bundle = known[target], let record = try? UnverifiedPeerRecord(bundle: bundle) else {

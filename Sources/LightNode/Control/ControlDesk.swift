@@ -125,7 +125,7 @@ struct ControlDesk: Sendable {
           + (asked == 0 ? "no peer could be asked" : "none of \(asked) peers that were asked has it"),
         next: "is that node's daemon running and logged in? `shadowmesh status` there tells")
     case .refused(let refusal):
-      throw ControlFailure(.refused, "a record of \(target) came and was refused: \(refusal)")
+      throw ControlFailure(.refused, "a record of \(target) came and was refused: \(refusal.plainly)")
     case .tooMany:
       throw ControlFailure(
         .busy, "\(NodeLimits.lookups) look-ups are under way", next: "try again in a moment")

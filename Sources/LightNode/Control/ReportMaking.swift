@@ -5,7 +5,11 @@ import MeshPaths
 import MeshWire
 
 extension PathReport {
-  static let absent = PathReport(kind: "none", endpoint: "", reason: "no session")
+  static let absent = absent(because: nil)
+
+  static func absent(because trouble: String?) -> PathReport {
+    PathReport(kind: "none", endpoint: "", reason: "no session" + (trouble.map { ": \($0)" } ?? ""))
+  }
 
   init(_ path: PathStatus) {
     self.init(
@@ -21,7 +25,7 @@ extension PeerReport {
       keyHash: (entry.keyHash ?? status?.keyHash)?.description,
       address: OverlayAddress(of: entry.peerID).description, allow: entry.allow,
       hops: entry.hops, session: status?.state.rawValue ?? PeerStatus.State.idle.rawValue,
-      path: status?.path.map { PathReport($0) } ?? .absent,
+      path: status?.path.map { PathReport($0) } ?? .absent(because: status?.trouble),
       sessionSeconds: status?.sessionAge.map { UInt64(max(0, $0.components.seconds)) },
       lastHeard: status?.lastHeard.map { UInt64(max(0, $0.components.seconds)) },
       sentBytes: status?.bytesOut ?? 0, receivedBytes: status?.bytesIn ?? 0,

@@ -118,6 +118,10 @@ final class NoticeReader: Sendable {
       logger.info("session ended", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
     case .handshakeFailed(let peerID, let reason):
       logger.debug("handshake failed", metadata: ["peer.id": "\(peerID)", "reason": "\(reason)"])
+    case .recordRefused(let peerID, let source, let reason):
+      logger.warning(
+        "a record was refused",
+        metadata: ["peer.id": "\(peerID)", "source": "\(source.rawValue)", "reason": "\(reason)"])
     case .identityConflict(let peerID, let pinned, let seen):
       logger.critical(
         "another key came under a pinned PeerID and was refused",

@@ -73,6 +73,8 @@ public enum DropReason: String, Sendable, Hashable, CaseIterable {
   case introductionNotFromPeer = "introduction_not_from_peer"
   /// A path challenge that was due, but too soon after another or not paid for by what came.
   case challengeHeld = "challenge_held"
+  /// Something that would be answered, from an address to which nothing is ever sent.
+  case sourceRefused = "source_refused"
   case actionsFull = "actions_full"
   case tableFull = "table_full"
   /// A cell of a circuit that is malformed, of no circuit of ours, or whose circuit doesn't stand.
@@ -140,6 +142,8 @@ public enum NodeEvent: Sendable {
   case peerConnected(PeerID, KeyHash, Endpoint, handshake: Duration)
   case peerLost(PeerID, reason: String)
   case handshakeFailed(PeerID, reason: String)
+  /// What came as a node's record is not to be used; the reason is for a person.
+  case recordRefused(PeerID, from: LookupSource, reason: String)
   /// A PeerID was seen with another key than the pinned one: refused.
   case identityConflict(PeerID, pinned: KeyHash, seen: KeyHash)
   /// The full identity behind a peer that was added by PeerID is known now; the shell saves it.

@@ -42,6 +42,8 @@ public struct PeerStatus: Sendable, Hashable {
   public var overlayAddress: OverlayAddress
   public var state: State
   public var path: PathStatus?
+  /// Why there is no session, as far as it is known; `nil` with one. For a person.
+  public var trouble: String?
   /// Since the session's handshake ended; rekeying and other paths leave it.
   public var sessionAge: Duration?
   public var lastHeard: Duration?

@@ -85,6 +85,10 @@ extension MeshNode {
       || (configuration.permitsLoopback && endpoint.address.isLoopback && endpoint.port != 0)
   }
 
+  /// Whether anything may go to where a datagram seems to come from. Circuits and streams are ours to name:
+  /// no datagram can seem to come from one.
+  func mayAnswer(_ source: Endpoint) -> Bool { mayDial(source) || source.carrier != .udp }
+
   mutating func receiveHandshake(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
     if datagram[0] != 2, datagram[0] != 6, let id = Initiator.id(in: datagram.span),
       let peerID = attempts[id],
@@ -184,9 +188,20 @@ extension MeshNode {
       endCurrent(
         slot, reason: isOfThis ? "it never confirmed the session" : "it answers no more", now: now)
     }
-    let isAway = neighbours.entries[slot].isKnownAway
-    let silence = "nobody answered within 30 s" + (isAway ? ", and the backbone has no session with it" : "")
+    let silence = "nobody answered within 30 s" + introductionTrouble(slot, since: attempt.startedAt)
     noSession(slot, reason: failure == .timedOut ? silence : "a local operation failed", now: now)
+  }
+
+  /// What backbones had to do with it that a peer did not answer; empty for nothing.
+  private func introductionTrouble(_ slot: Int, since start: Instant) -> String {
+    let neighbour = neighbours.entries[slot]
+    guard neighbour.isPeer, backboneCount > 0 else { return "" }
+    if neighbour.lastIntroductions.values.contains(where: { $0 >= start }) {
+      return ", at none of the addresses that a backbone named either"
+    }
+    if neighbour.isKnownAway { return ", and the backbone has no session with it" }
+    let isAsked = neighbours.entries.contains { $0.isBackbone && $0.isConnected }
+    return isAsked ? ", and no backbone passed on a word of it" : ", and no backbone answers"
   }
 
   mutating func endAttempt(_ slot: Int) {
@@ -208,6 +223,7 @@ extension MeshNode {
     _ = table.failed(peerID)
     lookups.contactFailed(peerID, now: now)
     counters.handshakesFailed += 1
+    neighbours.entries[slot].trouble = reason
     emit(.handshakeFailed(peerID, reason: reason))
     failPings(of: peerID, slot: slot)
     let neighbour = neighbours.entries[slot]

@@ -4,6 +4,7 @@ import MeshWire
 
 extension MeshNode {
   mutating func receiveAsResponder(_ datagram: [UInt8], from source: Endpoint, now: Instant) {
+    guard mayAnswer(source) else { return counters.count(.sourceRefused) }
     let index = freshIndex()
     var actions: [ResponderAction] = []
     do {

@@ -87,6 +87,7 @@ extension MeshNode {
 
   private mutating func connected(_ slot: Int, endpoint: Endpoint, took: Duration, now: Instant) {
     neighbours.entries[slot].failures = 0
+    neighbours.entries[slot].trouble = nil
     neighbours.entries[slot].retryAt = nil
     neighbours.entries[slot].lastHeard = now
     neighbours.entries[slot].lastUsed = now
@@ -171,6 +172,7 @@ extension MeshNode {
       neighbours.entries[slot].bytesOut += UInt64(datagram.count)
       emit(.send(datagram, to: live.endpoint))
     case .sendElsewhere(let datagram, let endpoint):
+      guard mayAnswer(endpoint) else { return counters.count(.sourceRefused) }
       neighbours.entries[slot].bytesOut += UInt64(datagram.count)
       emit(.send(datagram, to: endpoint))
     case .wantsChallenge(let endpoint, let received):

@@ -53,6 +53,7 @@ extension MeshNode {
   /// The backbones that this node keeps a session with, for introductions; those left out are let go.
   public mutating func setBackbones(_ pins: [BackbonePin], now: Instant) {
     for slot in neighbours.entries.indices { neighbours.entries[slot].isBackbone = false }
+    backboneCount = min(pins.count, NodeLimits.backbones)
     for pin in pins.prefix(NodeLimits.backbones) where pin.keyHash != own.keyHash {
       let slot =
         neighbours.slot(pin.keyHash.peerID) ?? neighbours.add(Neighbour(peerID: pin.keyHash.peerID, now: now))
@@ -209,7 +210,7 @@ extension MeshNode {
     guard mayTakeIntroduction(of: slot, by: backbone, now: now) else { return }
     counters.introductionsTaken += 1
     if wantsAnswer { askForIntroduction(slot, wantsAnswer: false, now: now) }
-    take(endpoints, of: slot, .introduced, now: now)
+    take(endpoints, of: slot, .introduced, by: backbone, now: now)
   }
 
   /// Whoever names addresses has us send there: not often, so that nobody else is hurt by it.
@@ -233,11 +234,12 @@ extension MeshNode {
 
   /// Tries where a peer says that it may be, now: it does the same.
   private mutating func take(
-    _ endpoints: [AnnouncedEndpoint], of slot: Int, _ origin: Candidate.Origin, now: Instant
+    _ endpoints: [AnnouncedEndpoint], of slot: Int, _ origin: Candidate.Origin, by backbone: PeerID? = nil,
+    now: Instant
   ) {
     let peerID = neighbours.entries[slot].peerID
     for announced in endpoints where mayDial(announced.endpoint) {
-      pathFound(announced.endpoint, to: peerID, origin: origin, now: now)
+      pathFound(announced.endpoint, to: peerID, origin: origin, by: backbone, now: now)
     }
   }
 

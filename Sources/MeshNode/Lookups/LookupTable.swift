@@ -41,6 +41,8 @@ struct LookupTable {
     /// Answers whose signatures are being checked.
     var verifying = 0
     var refusal: RecordRefusal?
+    /// Why the last record that came isn't used, for a person.
+    var refused: String?
   }
 
   var active: [LookupID: Active] = [:]

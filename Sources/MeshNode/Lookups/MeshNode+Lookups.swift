@@ -64,6 +64,7 @@ extension MeshNode {
     switch answer {
     case .found(let record):
       guard record.claimedKeyHash.peerID == lookup.target else {
+        noteRefused("it is another node's", for: id, from: .backbone)
         lookups.active[id]?.backboneTrouble = "it answered with the record of another node"
         return askPeers(id, now: now)
       }
@@ -250,7 +251,7 @@ extension MeshNode {
       emit(.lookupFinished(id, outcome))
     }
     let why = lookup.backboneTrouble.map { "; the backbone could not be asked: \($0)" } ?? ""
-    endConnectLookup(id, lookup, trouble: "no record of it was found" + why, now: now)
+    endConnectLookup(id, lookup, trouble: lookup.refused ?? "no record of it was found" + why, now: now)
   }
 
   /// A neighbour that waited for this look-up is dialled now, or waits for the next try.

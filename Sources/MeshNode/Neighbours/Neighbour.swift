@@ -68,6 +68,8 @@ struct Neighbour {
   var lastHeard: Instant?
   var lastUsed: Instant
   var handshakeTook: Duration?
+  /// Why there is no session, as far as it is known; for a person.
+  var trouble: String?
   /// Twenty requests a second (`docs/protocol/SMH1.md` §10).
   var requests = RequestBudget(perSecond: 20)
 
@@ -89,18 +91,25 @@ struct Neighbour {
   var pinned: KeyHash? { entry?.keyHash ?? (isProved ? keyHash : nil) }
 
   /// Notes an endpoint to try: first what has worked, last and few what others only say.
-  mutating func addCandidate(_ endpoint: Endpoint, _ origin: Candidate.Origin) {
+  ///
+  /// - Parameter backbone: who says so, of several that may.
+  mutating func addCandidate(
+    _ endpoint: Endpoint, _ origin: Candidate.Origin, by backbone: PeerID? = nil
+  ) {
     if origin.isHearsay {
-      let isKnown = candidates.contains { $0.endpoint == endpoint }
+      if let known = candidates.firstIndex(where: { $0.endpoint == endpoint }) {
+        if origin != .hint { candidates[known].named(by: backbone) }
+        return
+      }
       let ofThatKind = candidates.count { $0.origin == origin }
       let limit = origin == .hint ? NodeLimits.hintedCandidates : NodeLimits.namedCandidates
-      guard !isKnown else { return }
       if ofThatKind >= limit || candidates.count >= NodeLimits.candidates {
         // What the peer has said last is nearer the truth than what it said before.
-        guard origin != .hint, let old = candidates.firstIndex(where: { $0.origin == origin }) else { return }
+        let own = candidates.firstIndex { $0.origin == origin && $0.backbone == backbone }
+        guard origin != .hint, let old = candidates.crowding(backbone) ?? own else { return }
         candidates.remove(at: old)
       }
-      candidates.append(Candidate(endpoint: endpoint, origin: origin))
+      candidates.append(Candidate(endpoint: endpoint, origin: origin, backbone: backbone))
     } else {
       candidates.removeAll { $0.endpoint == endpoint }
       candidates.insert(Candidate(endpoint: endpoint, origin: origin), at: 0)
@@ -152,9 +161,15 @@ struct Attempt {
 
   /// One more endpoint to send M1 to; `false` when it is one already, or somebody has answered.
   mutating func add(_ candidate: Candidate) -> Bool {
-    guard answered == nil, targets.count < NodeLimits.candidates,
-      !targets.contains(where: { $0.endpoint == candidate.endpoint })
-    else { return false }
+    guard answered == nil else { return false }
+    if let known = targets.firstIndex(where: { $0.endpoint == candidate.endpoint }) {
+      targets[known].named(by: candidate.backbone)
+      return false
+    }
+    if targets.count >= NodeLimits.candidates {
+      guard let crowding = targets.crowding(candidate.backbone) else { return false }
+      targets.remove(at: crowding)
+    }
     targets.append(candidate)
     return true
   }
@@ -206,6 +221,23 @@ struct Candidate: Hashable {
   }
   let endpoint: Endpoint
   let origin: Origin
+  /// The backbone that named it last; `nil` once anybody did whose word counts for more.
+  private(set) var backbone: PeerID?
+
+  mutating func named(by other: PeerID?) { if backbone != nil { backbone = other } }
+}
+
+extension [Candidate] {
+  /// The oldest of the backbone that has named most of them, if those are two more than `backbone` named:
+  /// none of several keeps the others' out, and no two can make theirs go round. What a peer names itself
+  /// (`nil`) goes before all of theirs.
+  func crowding(_ backbone: PeerID?) -> Int? {
+    var named: [PeerID: Int] = [:]
+    for candidate in self { if let other = candidate.backbone { named[other, default: 0] += 1 } }
+    guard let most = named.values.max() else { return nil }
+    if let backbone, most <= named[backbone, default: 0] + 1 { return nil }
+    return firstIndex { $0.backbone.map { named[$0] == most } ?? false }
+  }
 }
 
 /// A secret that we show until the inviter answers.

@@ -14,14 +14,18 @@ extension MeshNode {
 
   /// A way to a peer has come into being: with a session it is checked, without one the handshake under way
   /// tries it at once.
-  mutating func pathFound(_ endpoint: Endpoint, to peer: PeerID, origin: Candidate.Origin, now: Instant) {
+  ///
+  /// - Parameter backbone: who says so, if it isn't the peer itself.
+  mutating func pathFound(
+    _ endpoint: Endpoint, to peer: PeerID, origin: Candidate.Origin, by backbone: PeerID? = nil, now: Instant
+  ) {
     guard let slot = neighbours.slot(peer) else { return }
-    neighbours.entries[slot].addCandidate(endpoint, origin)
+    neighbours.entries[slot].addCandidate(endpoint, origin, by: backbone)
     if neighbours.entries[slot].current != nil {
-      neighbours.entries[slot].paths.named(endpoint, pathKind(of: endpoint), now: now)
+      neighbours.entries[slot].paths.named(endpoint, pathKind(of: endpoint), by: backbone, now: now)
       advancePaths(slot, now: now)
     } else {
-      tryAtOnce(Candidate(endpoint: endpoint, origin: origin), slot: slot, now: now)
+      tryAtOnce(Candidate(endpoint: endpoint, origin: origin, backbone: backbone), slot: slot, now: now)
     }
   }
 
@@ -66,7 +70,8 @@ extension MeshNode {
     // Whatever reaches a relay or a backbone will do, unless it is a stream.
     guard neighbours.entries[slot].isPeer || kind == .stream else { return advancePaths(slot, now: now) }
     for candidate in neighbours.entries[slot].candidates where candidate.origin != .hint {
-      neighbours.entries[slot].paths.found(candidate.endpoint, pathKind(of: candidate.endpoint), now: now)
+      neighbours.entries[slot].paths.found(
+        candidate.endpoint, pathKind(of: candidate.endpoint), by: candidate.backbone, now: now)
     }
     advancePaths(slot, now: now)
   }
@@ -78,6 +83,7 @@ extension MeshNode {
     var wanted: [PathAction] = []
     var random = random
     let withheld = neighbours.entries[slot].paths.withheld
+    neighbours.entries[slot].paths.backbones = backboneCount
     neighbours.entries[slot].paths.advance(to: now, nextID: { random.next() }, into: &wanted)
     self.random = random
     counters.checksWithheld += neighbours.entries[slot].paths.withheld - withheld
@@ -111,7 +117,7 @@ extension MeshNode {
 
   /// A check of the neighbour's came from there.
   mutating func checked(_ slot: Int, current: Bool, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
-    guard mayDial(endpoint) || endpoint.carrier != .udp else { return counters.count(.controlMalformed) }
+    guard mayAnswer(endpoint) else { return counters.count(.sourceRefused) }
     if current {
       neighbours.entries[slot].current?.session.answerCheck(id, to: endpoint, now: now, into: &sessionActions)
     } else {

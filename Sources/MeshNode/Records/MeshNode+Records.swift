@@ -44,8 +44,24 @@ extension MeshNode {
   }
 
   private mutating func recordRefused(_ refusal: RecordRefusal, _ purpose: RecordPurpose, _ now: Instant) {
+    guard case .lookup(let id, let source) = purpose else {
+      counters.recordsRefused += 1
+      return
+    }
+    noteRefused(refusal.plainly, for: id, from: source)
+    lookupAnswerUnusable(id, source, refusal, now: now)
+  }
+
+  /// What was handed to us as a node's record is not to be used: the owner is told who did so, and why.
+  mutating func noteRefused(_ reason: String, for id: LookupID, from source: LookupSource) {
     counters.recordsRefused += 1
-    if case .lookup(let id, let source) = purpose { lookupAnswerUnusable(id, source, refusal, now: now) }
+    guard let target = lookups.active[id]?.target else { return }
+    let holder = source == .backbone ? "the backbone" : "a peer"
+    let story = "a record of it that \(holder) has was refused: \(reason)"
+    lookups.active[id]?.refused = story
+    emit(.recordRefused(target, from: source, reason: reason))
+    guard let slot = neighbours.slot(target), !neighbours.entries[slot].isConnected else { return }
+    neighbours.entries[slot].trouble = story
   }
 
   /// Keeps a verified record, and pins the identity of a peer that was added by PeerID alone.

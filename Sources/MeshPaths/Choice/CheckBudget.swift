@@ -3,22 +3,23 @@ import MeshWire
 /// The checks that may go to addresses which have not answered: others name these, and would have us send
 /// wherever they like (protocol.md §6). A level of whole checks, refilled with time.
 struct CheckBudget {
-  private var left = PathLimits.unansweredChecks
+  private var used = 0
   private var filledAt: Instant?
 
-  /// Returns whether one more may go, and takes it.
-  mutating func take(now: Instant) -> Bool {
+  /// Returns whether one more may go, and takes it. `parts`: how many share what may go in all.
+  mutating func take(parts: Int = 1, now: Instant) -> Bool {
+    let interval = PathLimits.unansweredInterval * parts
     let before = filledAt ?? now
-    let gained = max(0, (now - before).wholeNanoseconds / PathLimits.unansweredInterval.wholeNanoseconds)
-    if gained >= Int64(PathLimits.unansweredChecks - left) {
-      left = PathLimits.unansweredChecks
+    let gained = max(0, (now - before).wholeNanoseconds / interval.wholeNanoseconds)
+    if gained >= Int64(used) {
+      used = 0
       filledAt = now
     } else {
-      left += Int(gained)
-      filledAt = before + PathLimits.unansweredInterval * Int(gained)
+      used -= Int(gained)
+      filledAt = before + interval * Int(gained)
     }
-    guard left > 0 else { return false }
-    left -= 1
+    guard used < PathLimits.unansweredChecks / parts else { return false }
+    used += 1
     return true
   }
 }

@@ -17,6 +17,9 @@ public struct Path: Sendable {
   /// Known only because a check of the peer's seemed to come from there, as anybody may have sent it on:
   /// what goes there is one check for each that comes, until one is answered.
   var isOnlyClaimed = false
+  /// Who wants it checked, the latest last: backbones, or `nil` for the peer itself, its record, its owner.
+  /// Of them, one with something left pays for each check.
+  private(set) var askers: [PeerID?]
   /// When the last burst of checks began.
   private(set) var begun: Instant?
   /// It failed while in use: not before this.
@@ -25,12 +28,25 @@ public struct Path: Sendable {
 
   static let outstandingLimit = 4
 
-  init(endpoint: Endpoint, kind: PathKind) {
+  init(endpoint: Endpoint, kind: PathKind, by backbone: PeerID? = nil) {
     self.endpoint = endpoint
     self.kind = kind
+    askers = [backbone]
   }
 
   public var isProven: Bool { provenAt != nil }
+
+  /// Who holds its place: no backbone, once the peer has been heard there or has named it last.
+  var holder: PeerID? { isProven ? nil : askers.last ?? nil }
+
+  /// Somebody wants it checked, too; returns whether they didn't before.
+  mutating func asked(by backbone: PeerID?) -> Bool {
+    guard !askers.contains(backbone), askers.count <= PathLimits.backbones else { return false }
+    askers.append(backbone)
+    return true
+  }
+
+  mutating func askedAnew(by backbone: PeerID?) { askers = [backbone] }
 
   /// Begins a burst of checks.
   mutating func begin(now: Instant) {
@@ -71,6 +87,7 @@ public struct Path: Sendable {
     let sample = now - outstanding[position].sentAt
     outstanding.removeAll()
     tries = 0
+    askers = [nil]
     roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
     provenAt = now
     // Held down, it is asked again when that ends, so that it is used then.

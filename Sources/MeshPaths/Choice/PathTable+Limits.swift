@@ -6,9 +6,12 @@ public enum PathLimits {
   /// ten).
   public static let tries = 6
   /// Checks of all direct paths of one peer that haven't answered, at once and then one for each interval: a
-  /// peer or a backbone may name other addresses again and again.
+  /// peer or a backbone may name other addresses again and again. So many for what the peer itself and its
+  /// owner name, and as many for what backbones do, in equal parts for each of them.
   public static let unansweredChecks = 256
   public static let unansweredInterval: Duration = .seconds(1)
+  /// Backbones that may name paths: as many as a node keeps sessions with.
+  public static let backbones = 8
   /// From the first check to the second; doubles.
   static let firstInterval: Duration = .milliseconds(200)
   /// A path that is proven and not in use is asked this often whether it still is; it keeps the NATs'

@@ -51,6 +51,10 @@ public struct PathTable: Sendable {
   private var punches = 0
   private var pending: [PathAction] = []
   private var unanswered = CheckBudget()
+  /// The same for what each backbone names: no more than ``PathLimits/backbones``.
+  private var shares: [PeerID: CheckBudget] = [:]
+  /// How many backbones there are, which share what may go to where they say that the peer is.
+  public var backbones = 1
 
   public init() {}
 
@@ -120,21 +124,33 @@ public struct PathTable: Sendable {
   }
 
   /// The peer may be there.
-  public mutating func found(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
+  ///
+  /// - Parameter backbone: who says so, if it isn't the peer itself.
+  public mutating func found(
+    _ endpoint: Endpoint, _ kind: PathKind, by backbone: PeerID? = nil, now: Instant
+  ) {
     guard !knows(endpoint) else { return }
-    var path = Path(endpoint: endpoint, kind: kind)
+    var path = Path(endpoint: endpoint, kind: kind, by: backbone)
     path.begin(now: now)
     add(path, mustFit: false)
   }
 
-  /// The peer has named it anew, or says that it is trying at this moment.
-  public mutating func named(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
-    guard let position = position(of: endpoint) else { return found(endpoint, kind, now: now) }
-    paths[position].isOnlyClaimed = false
-    guard endpoint != inUse, let path = path(to: endpoint), !path.isProven, path.mayBeginAnew(now) else {
-      return
+  /// The peer, or a backbone for it, has named it anew, or says that it is trying at this moment.
+  public mutating func named(
+    _ endpoint: Endpoint, _ kind: PathKind, by backbone: PeerID? = nil, now: Instant
+  ) {
+    guard let position = position(of: endpoint) else {
+      return found(endpoint, kind, by: backbone, now: now)
     }
-    begin(endpoint, now: now)
+    paths[position].isOnlyClaimed = false
+    guard endpoint != inUse, !paths[position].isProven else { return }
+    if paths[position].mayBeginAnew(now) {
+      paths[position].askedAnew(by: backbone)
+      paths[position].begin(now: now)
+    } else if paths[position].asked(by: backbone), paths[position].nextCheck == nil {
+      // Whoever named it before may have had nothing left to pay for its checks.
+      paths[position].begin(now: now)
+    }
   }
 
   /// A check of the peer's came from there: ours gets through now, if ever (RFC 8445 §7.3.1.4).
@@ -146,6 +162,7 @@ public struct PathTable: Sendable {
       return add(path, mustFit: false)
     }
     guard endpoint != inUse, !paths[position].isProven else { return }
+    _ = paths[position].asked(by: nil)
     if paths[position].isOnlyClaimed {
       paths[position].beginOnce(now: now)
     } else if paths[position].tries != 1 {
@@ -298,7 +315,19 @@ public struct PathTable: Sendable {
   }
 
   private mutating func mayCheck(_ path: Path, now: Instant) -> Bool {
-    path.isProven || path.endpoint == inUse || !path.kind.isDirect || unanswered.take(now: now)
+    if path.isProven || path.endpoint == inUse || !path.kind.isDirect { return true }
+    for asker in path.askers where take(of: asker, now: now) { return true }
+    return false
+  }
+
+  private mutating func take(of asker: PeerID?, now: Instant) -> Bool {
+    guard let asker else { return unanswered.take(now: now) }
+    // Of those that are no backbones of ours any more, any one gives way: there are as many as fit.
+    if shares[asker] == nil, shares.count >= PathLimits.backbones, let old = shares.keys.min() {
+      shares[old] = nil
+    }
+    let parts = min(max(backbones, 1), PathLimits.backbones)
+    return shares[asker, default: CheckBudget()].take(parts: parts, now: now)
   }
 
   private var patience: Duration {
@@ -372,7 +401,7 @@ public struct PathTable: Sendable {
     if paths.count >= PathLimits.paths {
       guard
         let idle = paths.firstIndex(where: { $0.endpoint != inUse && !$0.isProven && $0.nextCheck == nil })
-          ?? (mustFit ? paths.firstIndex { $0.endpoint != inUse } : nil)
+          ?? (mustFit ? paths.firstIndex { $0.endpoint != inUse } : crowding(path.holder))
       else {
         refused += 1
         return
@@ -380,5 +409,17 @@ public struct PathTable: Sendable {
       paths.remove(at: idle)
     }
     paths.append(path)
+  }
+
+  /// The oldest unproven path of the backbone that holds most of them, if those are two more than `backbone`
+  /// holds: none of several keeps out the others, nor what the peer says itself, and no two can go round.
+  private func crowding(_ backbone: PeerID?) -> Int? {
+    var held: [PeerID: Int] = [:]
+    for path in paths where path.endpoint != inUse {
+      if let holder = path.holder { held[holder, default: 0] += 1 }
+    }
+    guard let most = held.values.max() else { return nil }
+    if let backbone, most <= held[backbone, default: 0] + 1 { return nil }
+    return paths.firstIndex { $0.endpoint != inUse && $0.holder.map { held[$0] == most } ?? false }
   }
 }
