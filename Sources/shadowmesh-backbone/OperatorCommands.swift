@@ -8,7 +8,7 @@ struct InviteCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "invite",
     abstract: "Make a one-time invite for a backbone whose admission is by invite.",
-    discussion: "Prints the secret, which goes into a node's configuration as `invite`.")
+    discussion: "Prints the secret, which goes into the file that a node names as `backbone_invite_file`.")
 
   @OptionGroup var file: ConfigurationOption
 

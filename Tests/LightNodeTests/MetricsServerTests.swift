@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import MeshNode
 import MeshWire
 import NIOCore
 import NIOPosix
@@ -9,6 +8,7 @@ import Synchronization
 import Testing
 
 @testable import LightNode
+@testable import MeshNode
 
 @Suite("Metrics server")
 struct MetricsServerTests {
@@ -103,6 +103,17 @@ struct MetricsServerTests {
       "shadowmesh_peers_moved_total 3", "shadowmesh_records_pushed_total 4",
       "shadowmesh_records_refused_total 5", "shadowmesh_private_parts_dropped_total 6",
     ] as [Substring] { #expect(lines.contains(line)) }
+  }
+
+  @Test("Sessions through relays are told by how many relays there are, and why")
+  func relayedSessions() throws {
+    let registry = PrometheusRegistry()
+    let path = PathStatus(
+      kind: .relayed, hops: 2, endpoint: try #require(Endpoint("127.0.0.1:9")), reason: "", payload: 1_232,
+      obstacle: .symmetricBoth)
+    NodeCounts(factory: registry).take([path, path])
+    let name = #"shadowmesh_relayed_sessions{hops="2",reason="symmetric NAT on both sides"} 2"#
+    #expect(registry.render().split(separator: "\n").contains { $0.hasPrefix(name) })
   }
 
   private func firstAnswer(from port: Int) async throws -> String {

@@ -1,4 +1,5 @@
 import MeshNode
+import MeshRelay
 import Metrics
 public import Observability
 import Synchronization
@@ -14,11 +15,20 @@ final class NodeCounts: Sendable {
   private let sessions = PathStatus.Kind.allCases.map {
     (kind: $0, gauge: Gauge(label: "shadowmesh.sessions", dimensions: [("path", $0.rawValue)]))
   }
+  /// Sessions through relays, by how many there are and why.
+  private let relayed: [(hops: Int, obstacle: PathStatus.Obstacle, gauge: Gauge)]
   private let control = Gauge(label: "shadowmesh.control_sessions")
 
   init(factory: any MetricsFactory = MetricsSystem.factory) {
     func counter(_ label: String, _ dimension: (String, String)? = nil) -> Counter {
       Counter(label: label, dimensions: dimension.map { [$0] } ?? [], factory: factory)
+    }
+    relayed = (1...CellLayout.longestChain).flatMap { hops in
+      PathStatus.Obstacle.allCases.map { obstacle in
+        let dimensions = [("hops", "\(hops)"), ("reason", obstacle.rawValue)]
+        let gauge = Gauge(label: "shadowmesh.relayed_sessions", dimensions: dimensions, factory: factory)
+        return (hops, obstacle, gauge)
+      }
     }
     counters = [
       (counter("shadowmesh.handshakes", ("outcome", "started")), \.handshakesStarted),
@@ -63,7 +73,15 @@ final class NodeCounts: Sendable {
     records.record(status.cachedRecords)
     peers.record(status.peers.count)
     for (kind, gauge) in sessions { gauge.record(status.peers.count { $0.path?.kind == kind }) }
+    take(status.peers.compactMap(\.path))
     control.record(status.controlSessions)
+  }
+
+  /// The paths that are in use.
+  func take(_ paths: [PathStatus]) {
+    for (hops, obstacle, gauge) in relayed {
+      gauge.record(paths.count { $0.kind == .relayed && $0.hops == hops && $0.obstacle == obstacle })
+    }
   }
 }
 

@@ -13,6 +13,17 @@ public struct PathStatus: Sendable, Hashable {
     /// Through ``PathStatus/hops`` relays.
     case relayed
   }
+  /// Why a path through relays isn't a direct one, as far as it is known; the raw value is for a person.
+  public enum Obstacle: String, Sendable, Hashable, CaseIterable {
+    case udpBlockedHere = "UDP is blocked here"
+    case noCommonFamily = "no address family in common"
+    case symmetricBoth = "symmetric NAT on both sides"
+    case symmetricHere = "symmetric NAT here"
+    case symmetricHereStrictThere = "symmetric NAT here, a port-restricted one there"
+    case symmetricThere = "symmetric NAT there"
+    case symmetricThereStrictHere = "symmetric NAT there, a port-restricted one here"
+    case unknown = "no direct path has answered yet"
+  }
   public var kind: Kind
   /// Relays on the way.
   public var hops: Int
@@ -22,6 +33,8 @@ public struct PathStatus: Sendable, Hashable {
   public var reason: String
   /// Largest UDP payload that is known to pass, in bytes.
   public var payload: Int
+  /// Of a path through relays.
+  public var obstacle: Obstacle?
 }
 
 /// One peer, as `status` and `peers` show it.

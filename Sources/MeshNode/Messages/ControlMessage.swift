@@ -55,10 +55,10 @@ public enum ControlMessage: Sendable, Hashable {
   /// Whether something comes back at once if the path carries, so that silence says that it doesn't.
   var callsForAnswer: Bool {
     switch self {
-    case .ping, .findNode, .getRecord, .redeemInvite, .observe, .reserve, .createCircuit: true
-    case .candidates(_, let wantsAnswer): wantsAnswer
-    case .pong, .nodes, .record, .inviteAnswer, .announce, .observed, .introduce, .introduction,
-      .introductionFailed, .reserved, .circuitClosed:
+    case .ping, .findNode, .getRecord, .redeemInvite, .observe, .introduce, .reserve, .createCircuit: true
+    case .candidates(_, let wantsAnswer), .introduction(_, _, let wantsAnswer): wantsAnswer
+    case .pong, .nodes, .record, .inviteAnswer, .announce, .observed, .introductionFailed, .reserved,
+      .circuitClosed:
       false
     }
   }

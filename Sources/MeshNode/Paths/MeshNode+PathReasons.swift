@@ -14,7 +14,10 @@ extension MeshNode {
     case .stream: return status(.stream, 0, live, "UDP is blocked here: a TLS stream")
     case .relayed(let hops):
       let through = hops == 1 ? "one node" : "\(hops) nodes"
-      return status(.relayed, hops, live, "\(obstacle(to: neighbour)): relayed through \(through)")
+      let obstacle = obstacle(to: neighbour)
+      var path = status(.relayed, hops, live, "\(obstacle.rawValue): relayed through \(through)")
+      path.obstacle = obstacle
+      return path
     }
   }
 
@@ -26,21 +29,19 @@ extension MeshNode {
   }
 
   /// Why there is no direct path, as far as both ends know their NATs.
-  private func obstacle(to neighbour: Neighbour) -> String {
+  private func obstacle(to neighbour: Neighbour) -> PathStatus.Obstacle {
     let theirs = records.lastKnown(neighbour.peerID)?.body
     let mine = ownBehaviour
     let (here, there) = (mine?.mapping ?? .unknown, theirs?.mapping ?? .unknown)
-    if streams.isUDPBlocked == true { return "UDP is blocked here" }
-    if hasNoCommonFamily(with: neighbour) { return "no address family in common" }
+    if streams.isUDPBlocked == true { return .udpBlockedHere }
+    if hasNoCommonFamily(with: neighbour) { return .noCommonFamily }
     switch (Self.isSymmetric(here), Self.isSymmetric(there)) {
-    case (true, true): return "symmetric NAT on both sides"
+    case (true, true): return .symmetricBoth
     case (true, false):
-      return theirs?.filtering == .addressAndPortDependent
-        ? "symmetric NAT here, a port-restricted one there" : "symmetric NAT here"
+      return theirs?.filtering == .addressAndPortDependent ? .symmetricHereStrictThere : .symmetricHere
     case (false, true):
-      return mine?.filtering == .addressAndPortDependent
-        ? "symmetric NAT there, a port-restricted one here" : "symmetric NAT there"
-    case (false, false): return "no direct path has answered yet"
+      return mine?.filtering == .addressAndPortDependent ? .symmetricThereStrictHere : .symmetricThere
+    case (false, false): return .unknown
     }
   }
 
