@@ -1,5 +1,6 @@
 import MeshCrypto
 import MeshNode
+import MeshPaths
 import MeshWire
 import Testing
 
@@ -71,6 +72,21 @@ struct RelayProbeTests {
     try choose(&world, for: .seconds(6))
     #expect(counters(world, world.a).relayProbesSent == 1)
     #expect(counters(world, world.a).relayProbesAnswered == 0)
+  }
+
+  @Test("relays say where they see a node whose server is silent, as soon as they are known")
+  func serverIsSilent() throws {
+    var world = try RelayInternet(relays: 3, hops: 1)
+    let own = world.net.hosts[world.a].endpoint
+    world.net.hosts[world.a].node.addressesChanged([AnnouncedEndpoint(.interface, own)], now: world.net.now)
+    world.net.hosts[world.a].node.setSTUNServers([Endpoint("198.18.99.1:3478")!], now: world.net.now)
+    world.net.run(.seconds(8))
+    #expect(world.net.hosts[world.a].node.status(now: world.net.now).nat?.hasUDP == false)
+    try choose(&world, for: .seconds(10))
+    let found = try #require(world.net.hosts[world.a].node.status(now: world.net.now).nat)
+    #expect(found.hasUDP)
+    #expect(found.v4?.reflexive == own)
+    #expect(found.v4?.asked == 4 && found.v4?.answered == 3)
   }
 
   /// A STUN question, of nobody's session.

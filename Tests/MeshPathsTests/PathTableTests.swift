@@ -261,4 +261,42 @@ private struct Paths {
     paths.table.moved(to: moved, .direct, now: paths.now)
     #expect(paths.table.inUse == moved && paths.table.paths.count == PathLimits.paths)
   }
+
+  // MARK: A peer that moves
+
+  @Test func `a path that the peer moved to is left when no full-size packet passes there`() throws {
+    var paths = onRelay()
+    paths.run(.seconds(1), talking: true)
+    paths.table.moved(to: direct, .direct, now: paths.now)
+    let moved = paths.now
+    // Small packets go on passing both ways; checks, which are of full size, don't.
+    while paths.table.inUse == direct, paths.now < moved + .seconds(5) {
+      paths.table.sent(now: paths.now)
+      paths.table.heard(from: direct, now: paths.now)
+      paths.run(.milliseconds(20))
+    }
+    #expect(paths.table.inUse == relay)
+    #expect(paths.now - moved < .seconds(3), "protocol.md §7: back in under 3 s")
+    #expect(paths.switches.map(\.why) == [.unproven])
+    // Held down, as a path that fell silent is: what comes from there does not bring it back at once.
+    paths.run(.seconds(2), talking: true)
+    #expect(paths.table.inUse == relay)
+  }
+
+  @Test func `a path that the peer moved to stays when full-size packets pass, or nothing else answers`() {
+    for answers in [true, false] {
+      var paths = onRelay()
+      paths.answers[direct] = answers ? .milliseconds(80) : nil
+      if !answers { paths.answers[relay] = nil }
+      paths.table.moved(to: direct, .direct, now: paths.now)
+      for _ in 0..<500 {
+        paths.table.sent(now: paths.now)
+        paths.table.heard(from: direct, now: paths.now)
+        paths.run(.milliseconds(20))
+      }
+      #expect(paths.table.inUse == direct && !paths.table.isInDoubt)
+      #expect(paths.table.hasProven(direct) == answers)
+      #expect(paths.switches.isEmpty)
+    }
+  }
 }

@@ -75,6 +75,8 @@ struct SimulatedInternet {
   var random: SplitMix64
   /// Each with its two addresses and ports, or one of each.
   var servers: [(addresses: STUNResponder.Addresses?, at: [Endpoint], responder: STUNResponder)] = []
+  /// Servers that say they see the client elsewhere than they do.
+  var liars: [Endpoint: Endpoint] = [:]
   private(set) var sentTo: Set<Endpoint> = []
   private(set) var packets = 0
 
@@ -164,6 +166,11 @@ struct SimulatedInternet {
       return deliver(flight.bytes, from: flight.from, &detection, now: now)
     }
     for index in servers.indices where servers[index].at.contains(flight.to) {
+      if let lie = liars[flight.to], let request = try? STUNMessage(decoding: flight.bytes) {
+        let answer = STUNMessage(.success, request.transaction, attributes: [.xorMappedAddress(lie)])
+        fly(answer.encoded, from: flight.to, to: flight.from, now: now)
+        return nil
+      }
       let place = servers[index].at.firstIndex(of: flight.to)!
       let socket = STUNSocket(usesOtherAddress: place / 2 == 1, usesOtherPort: place % 2 == 1)
       guard

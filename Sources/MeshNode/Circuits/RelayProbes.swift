@@ -44,6 +44,14 @@ struct RelayProbes {
     }
   }
 
+  /// Where those are that answered, the latest first, one of a /24 or /56: they know of us already, and can
+  /// say where they see us.
+  var answering: [Endpoint] {
+    var seen: Set<IPAddress> = []
+    return probes.reversed().filter { !$0.isWaiting && seen.insert($0.endpoint.address.limitPrefix).inserted }
+      .map(\.endpoint)
+  }
+
   /// Notes a question, and returns its datagram.
   mutating func ask(_ relay: RelayProfile, random: [UInt8], now: Instant) -> [UInt8]? {
     guard let transaction = STUNTransaction(random) else { return nil }
@@ -96,8 +104,9 @@ extension MeshNode {
     counters.relayProbesAnswered += 1
     relays.selection.measured(relay, roundTrip)
     // All have answered: the choice has its figures.
-    if relays.probes.waiting(now: now) == 0, let look = relays.nextReservationLook, look > now {
-      relays.nextReservationLook = now
+    if relays.probes.waiting(now: now) == 0 {
+      if let look = relays.nextReservationLook, look > now { relays.nextReservationLook = now }
+      askPublicNodes(now: now)
     }
     return true
   }

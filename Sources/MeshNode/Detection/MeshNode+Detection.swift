@@ -26,11 +26,13 @@ extension MeshNode {
   @discardableResult
   public mutating func detectNAT(asking: [Endpoint]? = nil, now: Instant) -> Bool {
     guard !stun.detection.isRunning else { return false }
-    let question = NATDetection.Question(
+    var question = NATDetection.Question(
       servers: asking ?? stun.servers,
       localAddresses: addresses.announced.filter { $0.kind == .interface }.map(\.endpoint.address),
       localPort: configuration.localPort, routerAddress: stun.routerAddress,
       permitsLoopback: configuration.permitsLoopback)
+    if asking == nil { question.publicNodes = relays.probes.answering }
+    stun.couldAskNodes = !question.publicNodes.isEmpty
     stun.detection.start(question, random: random.bytes(NATDetection.randomSize), now: now)
     stun.runs += 1
     if stun.nextRun != nil { stun.nextRun = now + NodeSTUN.interval }
@@ -42,6 +44,14 @@ extension MeshNode {
   public func detectionProgress(now: Instant) -> DetectionProgress {
     DetectionProgress(
       runs: stun.runs, isRunning: stun.detection.isRunning, findings: stun.detection.current(now: now))
+  }
+
+  /// The first public nodes are known since the last detection, which could have done with them.
+  mutating func askPublicNodes(now: Instant) {
+    guard !stun.couldAskNodes, !stun.detection.isRunning, let findings = stun.detection.findings,
+      [findings.v4, findings.v6].compactMap(\.self).contains(where: { $0.mapping == .unknown })
+    else { return }
+    detectAgainSoon(now: now)
   }
 
   /// This machine is, perhaps, elsewhere now.

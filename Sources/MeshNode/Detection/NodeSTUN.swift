@@ -25,6 +25,8 @@ struct NodeSTUN {
   var nextRun: Instant?
   /// Detections begun so far.
   var runs: UInt64 = 0
+  /// Whether the detection that was begun last had public nodes to ask.
+  var couldAskNodes = false
   /// The router's own outer address, where port mapping has found it.
   var routerAddress: IPAddress?
 

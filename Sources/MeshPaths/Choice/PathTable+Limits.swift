@@ -24,6 +24,10 @@ public enum PathLimits {
   /// Packets come on another path and none on that in use for so long: that is in doubt, too.
   static let hint: Duration = .milliseconds(500)
   static let doubtPause: Duration = .seconds(5)
+  /// A path that the peer has moved to has so long to carry packets of full size both ways (four checks)
+  /// before the others are looked at, and then so long for one of them to answer before it is kept.
+  static let proof: Duration = .milliseconds(1_500)
+  static let longestProof: Duration = .seconds(3)
   /// While in doubt, every path is checked again after this.
   static let doubtInterval: Duration = .milliseconds(250)
   /// No answer to that for so long: all paths are checked, and the first to answer takes its place.

@@ -17,6 +17,7 @@ public enum PathChange: String, Sendable, Hashable {
   case better = "a better path has carried full-size packets both ways"
   case silent = "the path before stopped answering"
   case gone = "the path before is gone"
+  case unproven = "the path before carried no full-size packets"
 }
 
 /// The paths to one peer while there is a session with it: finds out which carry full-size packets both ways,
@@ -44,6 +45,10 @@ public struct PathTable: Sendable {
   /// Packets that come elsewhere raise no other doubt before this.
   private var doubtNotBefore = Instant(nanoseconds: 0)
   private var lastHeard: Instant?
+  /// The peer has moved to the path in use, and packets of full size have until then to pass there both ways:
+  /// to the first of these times before others are looked at as well, to the second before it is kept because
+  /// none of them has answered either.
+  private var proofDue: (first: Instant, last: Instant)?
   /// When the peer is asked again while the path in use is in doubt: the first question may be lost.
   private var nextAsk: Instant?
   private var asks = 0
@@ -102,10 +107,14 @@ public struct PathTable: Sendable {
     }
   }
 
-  /// The peer has shown that it is there now (SMH1.md §9, roaming).
+  /// The peer has shown that it is there now (SMH1.md §9, roaming). It was shown with a small packet, and
+  /// where it was before may be gone: the path is used at once, and has to prove itself while it is.
   public mutating func moved(to endpoint: Endpoint, _ kind: PathKind, now: Instant) {
     use(endpoint, kind, now: now)
     begin(endpoint, now: now)
+    if current?.isProven == false {
+      proofDue = (now + PathLimits.proof, now + PathLimits.proof + PathLimits.longestProof)
+    }
   }
 
   private mutating func use(_ endpoint: Endpoint, _ kind: PathKind, now: Instant) {
@@ -115,6 +124,7 @@ public struct PathTable: Sendable {
       paths[old].nextCheck = now
     }
     inUse = endpoint
+    proofDue = nil
     waitingSince = nil
     askedAt = nil
     doubtSince = nil
@@ -176,6 +186,7 @@ public struct PathTable: Sendable {
     paths.remove(at: position)
     guard inUse == endpoint else { return }
     inUse = nil
+    proofDue = nil
     beginDoubt(now)
     pending.append(.wantsRelay)
   }
@@ -195,6 +206,7 @@ public struct PathTable: Sendable {
   /// The session has ended.
   public mutating func ended() {
     inUse = nil
+    proofDue = nil
     waitingSince = nil
     askedAt = nil
     doubtSince = nil
@@ -223,14 +235,17 @@ public struct PathTable: Sendable {
       return
     }
     waitingSince = nil
+    lastHeard = now
+    // Small packets don't show that large ones pass.
+    if proofDue != nil, doubtSince != nil { return }
     askedAt = nil
     doubtSince = nil
-    lastHeard = now
   }
 
   /// The answer to a check came from there. Returns whether it was one of ours.
   public mutating func answered(_ id: UInt64, from endpoint: Endpoint, now: Instant) -> Bool {
     guard let position = position(of: endpoint), paths[position].answered(id, now: now) else { return false }
+    if endpoint == inUse { proofDue = nil }
     heard(from: endpoint, now: now)
     consider(position, now: now)
     return true
@@ -253,7 +268,10 @@ public struct PathTable: Sendable {
 
   private mutating func switchTo(_ path: Path, _ change: PathChange, now: Instant) {
     if let inUse, let old = position(of: inUse) {
-      if change == .silent { paths[old].failed(now: now) } else { paths[old].nextCheck = now }
+      switch change {
+      case .silent, .unproven: paths[old].failed(now: now)
+      case .better, .gone: paths[old].nextCheck = now
+      }
     }
     use(path.endpoint, path.kind, now: now)
     if !path.kind.isDirect { nextPunch = now + PathLimits.punches[0] }
@@ -275,6 +293,7 @@ public struct PathTable: Sendable {
       earliest = min(earliest ?? deadline, deadline)
     }
     for path in paths where isWatched(path) { consider(path.nextCheck) }
+    if let proofDue { consider(doubtSince == nil ? proofDue.first : proofDue.last) }
     if let doubtSince {
       if best(since: doubtSince) != nil { earliest = doubtSince }
       consider(nextAsk)
@@ -288,9 +307,13 @@ public struct PathTable: Sendable {
   ///
   /// - Parameter nextID: 64 random bits, never given before.
   public mutating func advance(to now: Instant, nextID: () -> UInt64, into actions: inout [PathAction]) {
+    if let proofDue {
+      if doubtSince == nil, proofDue.first <= now { beginDoubt(now) }
+      if proofDue.last <= now { self.proofDue = nil }
+    }
     if doubtSince == nil, askedAt != nil || waitingSince.map({ $0 + patience <= now }) ?? false { doubt(now) }
     if let doubtSince, let other = best(since: doubtSince) {
-      switchTo(other, inUse == nil ? .gone : .silent, now: now)
+      switchTo(other, inUse == nil ? .gone : proofDue == nil ? .silent : .unproven, now: now)
     }
     if doubtSince != nil, let due = nextAsk, due <= now { ask(now) }
     if inUse != nil || doubtSince != nil, let punch = nextPunch, punch <= now { self.punch(now) }

@@ -4,7 +4,8 @@ import MeshWire
 ///
 /// All servers are asked where they see us. With the first that answers and has another address and port, the
 /// filter is tested (§4.4), and at the same time whether our own packets to ourselves come back; then the
-/// mapping (§4.3), whose tests touch the server's other address and would open the filter.
+/// mapping (§4.3), whose tests touch the server's other address and would open the filter. Where that left
+/// the mapping open, or no server has told anything for a while, public nodes are asked what they see.
 struct FamilyDetection: Sendable {
   private enum Stage {
     case asking
@@ -22,6 +23,9 @@ struct FamilyDetection: Sendable {
   private var toOther: STUNProbe?
   private var toOtherPort: STUNProbe?
   private var transactions: ArraySlice<STUNTransaction>
+  private let nodes: [Endpoint]
+  private var nodeProbes = PublicNodeProbes()
+  private let startedAt: Instant
   var question: NATDetection.Question
   /// The filtering of the last run, where a test would only find what that run left open.
   private let earlier: EarlierRun
@@ -38,28 +42,39 @@ struct FamilyDetection: Sendable {
   }
 
   /// - Parameters:
-  ///   - transactions: one for each server, and ``testCount`` more.
+  ///   - nodes: public nodes, asked if servers don't tell enough.
+  ///   - transactions: one for each server and each node, and ``testCount`` more.
   init(
-    servers: [Endpoint], question: NATDetection.Question, earlier: EarlierRun,
+    servers: [Endpoint], nodes: [Endpoint], question: NATDetection.Question, earlier: EarlierRun,
     transactions: [STUNTransaction], now: Instant
   ) {
+    self.nodes = nodes
     self.question = question
     self.earlier = earlier
+    startedAt = now
     probes = zip(servers, transactions).map { STUNProbe($1, to: $0, now: now) }
     self.transactions = transactions.dropFirst(servers.count)
   }
 
   static let testCount = 5
+  /// How long servers have to say anything before public nodes are asked.
+  static let serversFirst: Duration = .seconds(1)
 
   var isDone: Bool {
-    guard case .done = stage else { return false }
-    return !probes.contains(where: \.isWaiting) && hairpin?.isWaiting != true
+    guard case .done = stage, !probes.contains(where: \.isWaiting), hairpin?.isWaiting != true else {
+      return false
+    }
+    return !nodeProbes.isWaiting || findings.mapping != .unknown
   }
 
   var nextDeadline: Instant? {
     var deadlines = probes.compactMap(\.nextDeadline)
     for probe in [fromOther, fromOtherPort, hairpin, toOther, toOtherPort] {
       if let deadline = probe?.nextDeadline { deadlines.append(deadline) }
+    }
+    deadlines += nodeProbes.nextDeadlines
+    if case .asking = stage, !nodeProbes.isBegun, !nodes.isEmpty {
+      deadlines.append(startedAt + Self.serversFirst)
     }
     return deadlines.min()
   }
@@ -71,6 +86,7 @@ struct FamilyDetection: Sendable {
     hairpin?.advance(to: now, into: &sends)
     toOther?.advance(to: now, into: &sends)
     toOtherPort?.advance(to: now, into: &sends)
+    nodeProbes.advance(to: now, into: &sends)
     proceed(now: now, into: &sends)
   }
 
@@ -92,6 +108,7 @@ struct FamilyDetection: Sendable {
     if !isOurs { isOurs = fromOtherPort?.take(message, from: source, now: now) ?? false }
     if !isOurs { isOurs = toOther?.take(message, from: source, now: now) ?? false }
     if !isOurs { isOurs = toOtherPort?.take(message, from: source, now: now) ?? false }
+    if !isOurs { isOurs = nodeProbes.take(message, from: source, now: now) }
     guard isOurs else { return false }
     proceed(now: now, into: &sends)
     return true
@@ -105,6 +122,7 @@ struct FamilyDetection: Sendable {
     hairpin?.giveUp()
     toOther?.giveUp()
     toOtherPort?.giveUp()
+    nodeProbes.giveUp()
     stage = .done
   }
 
@@ -112,6 +130,18 @@ struct FamilyDetection: Sendable {
     if case .asking = stage { chooseServer(now: now, into: &sends) }
     if case .filtering = stage, isFilterKnown { beginMapping(now: now, into: &sends) }
     if case .mapping = stage, toOther?.isWaiting != true, toOtherPort?.isWaiting != true { stage = .done }
+    guard !nodes.isEmpty, !nodeProbes.isBegun, needsNodes(now: now) else { return }
+    nodeProbes.begin(
+      nodes, transactions: transactions.suffix(nodes.count), now: now, into: &sends)
+  }
+
+  /// Not while the filter is tested: a question opens it for whom it is sent to.
+  private func needsNodes(now: Instant) -> Bool {
+    switch stage {
+    case .asking: now - startedAt >= Self.serversFirst
+    case .filtering, .mapping: false
+    case .done: findings.mapping == .unknown
+    }
   }
 
   private mutating func chooseServer(now: Instant, into sends: inout [STUNSend]) {
@@ -193,13 +223,18 @@ struct FamilyDetection: Sendable {
 
   var findings: FamilyFindings {
     var findings = FamilyFindings()
-    findings.asked = probes.count
+    findings.asked = probes.count + nodeProbes.asked
     let answers = probes.filter { mapped($0) != nil }
-    findings.answered = answers.count
-    guard let reflexive = server?.mapped ?? answers.first.flatMap({ mapped($0) }) else { return findings }
+    findings.answered = answers.count + nodeProbes.answered
+    let byServer = server?.mapped ?? answers.first.flatMap { mapped($0) }
+    let byNodes = nodeProbes.verdict(with: byServer, permits: question.permits)
+    guard let reflexive = byServer ?? byNodes?.reflexive else { return findings }
     findings.reflexive = reflexive
     if question.localPort != 0 { findings.keepsPort = reflexive.port == question.localPort }
-    findings.mapping = mapping(reflexive, answers)
+    findings.mapping = byServer == nil ? .unknown : mapping(reflexive, answers)
+    if findings.mapping == .unknown, let byNodes {
+      findings.mapping = question.isOwn(reflexive) ? .none : byNodes.mapping
+    }
     findings.filtering = filtering
     if let hairpin, !hairpin.isWaiting { findings.hairpins = hairpin.response != nil }
     findings.isCarrierGrade = question.isCarrierGrade(reflexive)

@@ -25,8 +25,12 @@ public struct NATDetection: Sendable {
   public static let limit: Duration = .seconds(5)
   /// Servers that a run asks; those after are left out.
   public static let serverLimit = 16
+  /// Public nodes that a run asks where servers don't tell enough: two that agree are believed, and one that
+  /// is down, or lies, shall not keep them from it.
+  public static let nodeLimit = 4
   /// Random bytes that a run takes.
-  public static let randomSize = STUNTransaction.size * (serverLimit + 2 * FamilyDetection.testCount)
+  public static let randomSize =
+    STUNTransaction.size * (serverLimit + nodeLimit + 2 * FamilyDetection.testCount)
   /// How long a filter may stay open for an address after the last packet to it: RFC 4787 §4.3 wants two
   /// minutes and recommends five.
   public static let quietTime: Duration = .seconds(300)
@@ -34,6 +38,8 @@ public struct NATDetection: Sendable {
   /// What a run is about.
   public struct Question: Sendable {
     public var servers: [Endpoint]
+    /// Public nodes, which answer STUN too, and are believed only as far as they agree.
+    public var publicNodes: [Endpoint] = []
     /// Of this machine's interfaces. One that a server sees is one that nobody translates.
     public var localAddresses: [IPAddress]
     /// Of the socket; 0: not known.
@@ -57,6 +63,11 @@ public struct NATDetection: Sendable {
     /// Whether we may be told to send there.
     func permits(_ endpoint: Endpoint) -> Bool {
       endpoint.isDialable || (permitsLoopback && endpoint.address.isLoopback && endpoint.port != 0)
+    }
+
+    /// Whether this machine has an address of the family that reaches beyond its own links.
+    func has(isV4: Bool) -> Bool {
+      localAddresses.contains { $0.isV4 == isV4 && !$0.isLinkLocal && (permitsLoopback || !$0.isLoopback) }
     }
 
     func isOwn(_ endpoint: Endpoint) -> Bool {
@@ -96,16 +107,19 @@ public struct NATDetection: Sendable {
     var seen: Set<Endpoint> = []
     let servers = Array(
       question.servers.filter { question.permits($0) && seen.insert($0).inserted }.prefix(Self.serverLimit))
+    let nodes = Array(
+      question.publicNodes.filter { question.permits($0) && seen.insert($0).inserted }.prefix(Self.nodeLimit))
     var transactions = stride(from: 0, to: Self.randomSize, by: STUNTransaction.size)
       .compactMap { STUNTransaction(random[$0..<$0 + STUNTransaction.size]) }[...]
     touched.removeAll { now - $0.at > Self.quietTime }
     var run = Run(startedAt: now, servers: servers)
     for isV4 in [true, false] {
       let ofFamily = servers.filter { $0.address.isV4 == isV4 }
-      guard !ofFamily.isEmpty else { continue }
-      let count = ofFamily.count + FamilyDetection.testCount
+      let nodesOfFamily = question.has(isV4: isV4) ? nodes.filter { $0.address.isV4 == isV4 } : []
+      guard !ofFamily.isEmpty || !nodesOfFamily.isEmpty else { continue }
+      let count = ofFamily.count + nodesOfFamily.count + FamilyDetection.testCount
       let detection = FamilyDetection(
-        servers: ofFamily, question: question,
+        servers: ofFamily, nodes: nodesOfFamily, question: question,
         earlier: EarlierRun(touched: touched.map(\.address), last: isV4 ? findings?.v4 : findings?.v6),
         transactions: Array(transactions.prefix(count)), now: now)
       transactions = transactions.dropFirst(count)

@@ -26,11 +26,12 @@ public enum NATFiltering: Sendable, Hashable, CaseIterable {
 
 /// What a detection found out for one address family. `nil` means that it could not be told.
 public struct FamilyFindings: Sendable, Hashable {
-  /// Servers that were asked.
+  /// Servers that were asked, and public nodes where those didn't tell enough.
   public var asked = 0
-  /// Servers that answered. None: UDP doesn't get out, or they are all down.
+  /// How many of them answered. None: UDP doesn't get out, or they are all down.
   public var answered = 0
-  /// The outer endpoint of the node's socket, as the server that answered first saw it.
+  /// The outer endpoint of the node's socket, as the server that answered first saw it; where none did, as
+  /// two public nodes saw it.
   public var reflexive: Endpoint?
   public var mapping = NATMapping.unknown
   public var filtering = NATFiltering.unknown
@@ -43,7 +44,7 @@ public struct FamilyFindings: Sendable, Hashable {
 
   public init() {}
 
-  /// Whether any server answered over UDP.
+  /// Whether any of them answered over UDP.
   public var isReachable: Bool { answered > 0 }
 }
 
