@@ -42,6 +42,11 @@ struct HouseRulesTests {
     expectNone(DocumentationLinks.violations(in: tree.allSwift))
   }
 
+  @Test func `every metric is explained`() {
+    let text = tree.text(MetricNames.document) ?? ""
+    expectNone(MetricNames.violations(in: tree.sources, explained: text))
+  }
+
   private func expectNone(_ violations: [Violation], at location: SourceLocation = #_sourceLocation) {
     for violation in violations {
       Issue.record(Comment(rawValue: violation.description), sourceLocation: location)

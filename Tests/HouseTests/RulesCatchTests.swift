@@ -85,6 +85,16 @@ struct RulesCatchTests {
     for stale in ["Old", "Old/value", "New/g(_:)", "three"] { #expect(links(stale) == 1) }
   }
 
+  @Test func `a metric that nobody explains, and one that nobody makes`() {
+    let file = SourceFile(
+      path: "Sources/Sample/Sample.swift",
+      text: "import Metrics\nlet a = counter(\"made\")\nlet b = Gauge(label: \"shadowmesh.level\")")
+    func count(_ text: String) -> Int { MetricNames.violations(in: [file], explained: text).count }
+    #expect(count("`shadowmesh_made_total`, `shadowmesh_level`") == 0)
+    #expect(count("`shadowmesh_level`") == 1)
+    #expect(count("`shadowmesh_made_total`, `shadowmesh_level`, `shadowmesh_gone`") == 1)
+  }
+
   @Test func `a link that leads nowhere`() {
     let tree = SourceTree.repository
     func links(_ text: String) -> Int {

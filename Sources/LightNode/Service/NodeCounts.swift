@@ -49,6 +49,7 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.circuits", ("outcome", "built")), \.circuitsBuilt),
       (counter("shadowmesh.circuits", ("outcome", "lost")), \.circuitsLost),
       (counter("shadowmesh.circuits", ("outcome", "unproven")), \.circuitsUnproven),
+      (counter("shadowmesh.streams_opened"), \.streamsOpened),
       (counter("shadowmesh.relays_wanted"), \.relaysWanted),
       (counter("shadowmesh.relay_probes", ("outcome", "sent")), \.relayProbesSent),
       (counter("shadowmesh.relay_probes", ("outcome", "answered")), \.relayProbesAnswered),
