@@ -28,6 +28,7 @@ class Events:
                 self.world.internet.set_link(site.link, rate=RATE)
         sender, receiver = direct
         self.during("the receiver's NAT starts anew, with a new address", direct, receiver[0].renumber)
+        self.during("the sender's NAT starts anew, with a new address", direct, sender[0].renumber)
         self.during("the sender changes its uplink", direct, lambda: sender[0].switch_uplink(sender[1]))
         self.during("the receiver changes its uplink", direct, lambda: receiver[0].switch_uplink(receiver[1]))
         self.during("a relay in use is killed", relayed, self.kill_relay)

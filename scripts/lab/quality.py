@@ -15,6 +15,10 @@ FILE = 256 << 10
 # What the first site's link is set to; delays are of that link alone, in ms, and met in both directions.
 # `device_mtu` is of its router's outer device, which answers with ICMP; `mtu` is the link's, which drops in silence.
 CLEAN = {"loss": 0, "reorder": 0, "late": 0, "mtu": 65536, "delay": 20}
+SMALL = (
+    ("MTU 1280, the router says so", {"device_mtu": 1280}),
+    ("MTU 1280, black hole", {"mtu": 1280}),
+)
 LADDER = (
     ("clean, 80 ms", {}),
     ("1 % loss", {"loss": 0.01}),
@@ -27,8 +31,7 @@ LADDER = (
     ("200 ms", {"delay": 80}),
     ("400 ms", {"delay": 180}),
     ("800 ms", {"delay": 380}),
-    ("MTU 1280, the router says so", {"device_mtu": 1280}),
-    ("MTU 1280, black hole", {"mtu": 1280}),
+    *SMALL,
 )
 
 
@@ -36,14 +39,15 @@ class Ladder:
     def __init__(self, world, mesh, say):
         self.world, self.mesh, self.say = world, mesh, say
 
-    def play(self, ends):
+    def play(self, ends, rungs=LADDER, prefix=""):
         """One session for the whole ladder; then at each rung a new one and a file."""
         figures = []
         link = ends[0][0].link
         with Pair(self, ends) as pair:
             if not pair.connected:
                 self.say(pair.reason)
-            for name, settings in LADDER:
+            for rung, settings in rungs:
+                name = prefix + rung
                 site = ends[0][0]
                 device = settings.get("device_mtu", 1500)
                 site.outside.shell(f"ip link set wan mtu {device}")
@@ -53,6 +57,7 @@ class Ladder:
                 figures += self.rung(name, pair)
                 if self.crossed(link) - before < TIME / INTERVAL:
                     raise Failed(f"{name}: the packets don't cross {link}, whose quality is set")
+                site.outside.shell("ip link set wan mtu 1500")
             self.world.internet.set_link(link, **CLEAN)
         return figures
 
