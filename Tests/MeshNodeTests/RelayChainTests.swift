@@ -48,6 +48,41 @@ struct RelayChainTests {
     return (world, relays)
   }
 
+  /// Packets both ways each 100 ms; the longest time in which one of the ends got none.
+  private func longestSilence(_ world: inout RelayInternet, for time: Duration) -> Duration {
+    let ends = [world.a, world.b]
+    var heard = ends.map { _ in world.net.now }
+    var longest = Duration.zero
+    for _ in 0..<Int(time / .milliseconds(100)) {
+      let before = ends.map { world.net.hosts[$0].delivered.count }
+      world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
+      world.net.transmit(world.packet(from: world.b, to: world.a), from: world.b)
+      world.net.run(.milliseconds(100))
+      for end in 0..<2 {
+        longest = max(longest, world.net.now - heard[end])
+        if world.net.hosts[ends[end]].delivered.count > before[end] { heard[end] = world.net.now }
+      }
+    }
+    return longest
+  }
+
+  /// What is found out by asking every few seconds is so at any moment in between; small packets pass all the
+  /// time, and cells are large whatever is in them.
+  @Test(
+    "a link that begins to lose large datagrams holds a chain up for less than 3 s", arguments: [1, 3],
+    [0, 2, 4])
+  func shrinkingLink(hops: Int, later: Int) throws {
+    var (world, _) = try connected(hops: hops)
+    #expect(longestSilence(&world, for: .seconds(2 + later)) < .seconds(1))
+    let (end, wire) = (world.net.hosts[world.a].endpoint, world.net.wire)
+    // An underlay of 1,280 bytes that says nothing.
+    world.net.wire = { datagram, from, to in
+      datagram.count > 1_252 && (from == end || to == end) ? [] : wire(datagram, from, to)
+    }
+    let longest = longestSilence(&world, for: .seconds(15))
+    #expect(longest < .seconds(3), "silent for \(longest)")
+  }
+
   /// Sends a packet each 100 ms and says after how many of them the first arrived.
   private func firstArrival(_ world: inout RelayInternet, within packets: Int) -> Int? {
     let before = world.net.hosts[world.b].delivered.count

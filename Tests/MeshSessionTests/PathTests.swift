@@ -154,6 +154,48 @@ import Testing
     #expect(world.bob.packets == [packet], "in two datagrams")
   }
 
+  /// What is in doubt is not sent, either way, and costs one round trip where nothing was wrong.
+  @Test(arguments: [true, false])
+  func aDoubtedSizeIsUsedAgainOnlyWhenAProbePassesAndThePeerSeesItByThePieces(isBroken: Bool) {
+    let world = large()
+    let packet = [UInt8](repeating: 0x60, count: 1_400)
+    world.alice.send(packet, now: world.now)
+    world.bob.send(packet, now: world.now)
+    world.run(for: .milliseconds(200))
+    if isBroken { breakPath(world) }
+    var actions: [SessionAction] = []
+    let mark = world.sent.count
+    world.alice.sessions[0].sizeDoubted(now: world.now, into: &actions)
+    #expect(world.alice.session?.pathPayload == 1_232 && world.alice.session?.isPathDecided == false)
+    (world.alice.packets, world.bob.packets) = ([], [])
+    world.alice.send(packet, now: world.now)
+    world.run(for: World.latency)
+    #expect(world.bob.packets == [packet], "in two datagrams")
+    world.bob.send(packet, now: world.now)
+    world.run(for: .seconds(1))
+    #expect(world.alice.packets == [packet], "in two datagrams")
+    world.run(for: .seconds(4))
+    #expect(world.alice.session?.pathPayload == (isBroken ? 1_232 : 1_452))
+    #expect(world.bob.session?.pathPayload == (isBroken ? 1_232 : 1_452))
+    if !isBroken { #expect(probes(world, since: mark) == [1_452]) }
+  }
+
+  @Test func piecesFromWhoSentNothingLargerBeforeRaiseNoDoubt() {
+    let world = World()
+    // Alice's probes are lost, and so she never sends anything larger.
+    world.fate = { _, sent in sent.fromAlice && sent.bytes.count > 1_232 ? [] : [World.latency] }
+    world.begin()
+    world.run(for: .seconds(15))
+    #expect(world.bob.session?.pathPayload == 1_452)
+    let mark = world.sent.count
+    for _ in 0..<5 {
+      world.alice.send([UInt8](repeating: 0x60, count: 1_400), now: world.now)
+      world.run(for: .milliseconds(100))
+      #expect(world.bob.session?.pathPayload == 1_452)
+    }
+    #expect(!world.sent[mark...].contains { !$0.fromAlice && $0.bytes.count > 1_232 })
+  }
+
   @Test func aLargePathIsAskedAgainNoMoreThanEveryFiveSeconds() {
     let world = large()
     let before = world.sent.count { $0.fromAlice && $0.bytes.count == 1_452 }

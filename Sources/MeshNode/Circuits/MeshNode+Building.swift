@@ -1,6 +1,7 @@
 public import MeshCrypto
 import MeshPaths
 import MeshRelay
+import MeshSession
 public import MeshWire
 
 extension MeshNode {
@@ -55,6 +56,7 @@ extension MeshNode {
     let neighbour = neighbours.entries[slot]
     let peer = neighbour.peerID
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
+      doubtSize(toward: silent, now: now)
       chainFailed(silent, circuits.path(of: silent), carried: circuits.carried(by: silent), now: now)
       if let own = relays.wanted[peer]?.circuit {
         // If it stands after all, a check of it answers before this.
@@ -63,6 +65,20 @@ extension MeshNode {
     }
     wantRelay(slot, now: now)
     askEntry(now: now)
+  }
+
+  /// Cells are all of one size, and larger than what every path carries: it may be our own link that has
+  /// begun to lose them, and lets through all else that goes to the relay.
+  private mutating func doubtSize(toward circuit: CircuitNumber, now: Instant) {
+    guard let entry = circuits.entry(of: circuit), let slot = neighbours.slot(entry),
+      neighbours.entries[slot].current != nil
+    else { return }
+    // What other sessions want waits for those who asked them.
+    let others = sessionActions
+    sessionActions = []
+    neighbours.entries[slot].current!.session.sizeDoubted(now: now, into: &sessionActions)
+    performSessionActions(slot, current: true, now)
+    sessionActions = others
   }
 
   /// Whatever leads elsewhere is to take the place of a circuit.

@@ -39,6 +39,13 @@ struct PathProbe {
   /// When it is asked whether large datagrams still pass, because some were sent.
   private var confirmAt: Instant?
 
+  /// Something speaks against the size in use: nothing larger goes out than every path carries until it is
+  /// confirmed.
+  private var isDoubted = false
+  private var doubtedAt: Instant?
+  /// The peer's datagrams of more than that have come, whole.
+  private var peerSendsLarge = false
+
   /// When ``fire(now:)`` is wanted; `nil` until ``start(now:)``.
   var next: Instant? { asked == nil ? earlier(raiseAt, confirmAt) : due }
 
@@ -46,7 +53,9 @@ struct PathProbe {
   /// should the path have begun to lose large ones, nothing more is lost while that is found out.
   var payload: Int { isInDoubt ? Layout.basePayload : proven }
 
-  private var isInDoubt: Bool { asked != nil && question == .confirmation && tries > 1 }
+  private var isInDoubt: Bool {
+    asked != nil && question == .confirmation && (isDoubted || tries > 1)
+  }
 
   /// Whether what the path carries is known: the search for it is over, or only looks for more.
   var isDecided: Bool {
@@ -127,12 +136,32 @@ struct PathProbe {
     due = now
   }
 
+  /// Whether larger datagrams still pass is asked at once, and none is sent before the answer.
+  mutating func doubt(now: Instant) {
+    guard proven > Layout.basePayload, !isDoubted else { return }
+    isDoubted = true
+    doubtedAt = now
+    confirm(now)
+  }
+
+  mutating func heardLarge() { peerSendsLarge = true }
+
+  /// The peer sends in pieces what it sent whole before: the path has shrunk its way, and most likely ours.
+  /// Not when it does so because of a doubt of ours: the two would go on for ever.
+  mutating func heardPiece(now: Instant) {
+    guard peerSendsLarge else { return }
+    peerSendsLarge = false
+    if let doubtedAt, now - doubtedAt < Limits.probeConfirmation { return }
+    doubt(now: now)
+  }
+
   /// Nothing of `size`, or larger, passes.
   private mutating func ruleOut(_ size: Int, _ now: Instant) {
     ceiling = min(ceiling, Layout.probedPayloads.firstIndex { $0 >= size } ?? ceiling)
     if proven >= size {
       proven = Layout.basePayload
       isRaise = false
+      isDoubted = false
       confirmAt = nil
     }
     search(now)
@@ -143,6 +172,7 @@ struct PathProbe {
     guard tries > 0, size == asked else { return false }
     guard question == .search else {
       asked = nil
+      isDoubted = false
       tries = 0
       return true
     }
@@ -207,6 +237,13 @@ extension Session {
   /// sent.
   public mutating func pathRefused(size: Int, now: Instant, into actions: inout [SessionAction]) {
     if probe.refused(size, now: now) { notePath(&actions) }
+  }
+
+  /// What goes this way may be lost for its size: until a probe has shown that it is not, nothing larger is
+  /// sent than every path carries.
+  public mutating func sizeDoubted(now: Instant, into actions: inout [SessionAction]) {
+    probe.doubt(now: now)
+    notePath(&actions)
   }
 
   /// The session's packets go another way from here on: back to what every path carries, until probes say

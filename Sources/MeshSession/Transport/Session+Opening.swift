@@ -38,7 +38,9 @@ extension Session {
     guard end > Layout.transportHeaderSize else { return .keepalive }
     if owesAnswerSince == nil { owesAnswerSince = now }
     let body = Layout.transportHeaderSize + 1..<end
-    switch ContentKind(rawValue: datagram[Layout.transportHeaderSize]) {
+    let kind = ContentKind(rawValue: datagram[Layout.transportHeaderSize])
+    noteSize(of: datagram.count, kind, now, &actions)
+    switch kind {
     case .packet:
       return body.isEmpty ? drop(.malformed) : .packet(body)
     case .control:
@@ -63,6 +65,19 @@ extension Session {
       case .dropped(let reason): return drop(reason)
       }
     case nil: return drop(.malformed)
+    }
+  }
+
+  private mutating func noteSize(
+    of size: Int, _ kind: ContentKind?, _ now: Instant, _ actions: inout [SessionAction]
+  ) {
+    switch kind {
+    case .packet, .cell: if size > Layout.basePayload { probe.heardLarge() }
+    case .packetPiece, .cellPiece:
+      probe.heardPiece(now: now)
+      notePath(&actions)
+    // Probes are large to find something out, and control messages rarely are.
+    case .control, .controlPiece, nil: break
     }
   }
 
