@@ -57,7 +57,9 @@ final class HostileRelay {
     default: return false
     }
     var cellSpan = cell.mutableSpan
-    guard case .forward(let next) = relay.relay(&cellSpan, from: key.peerID, now: now) else { return false }
+    guard case .forward(let next) = relay.relay(&cellSpan, from: key.peerID, of: nil, now: now) else {
+      return false
+    }
     node.relay = relay
     node.neighbours.entries[slot].current?.session = session
     node.neighbours.entries[slot].lastHeard = now

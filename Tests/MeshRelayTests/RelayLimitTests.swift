@@ -76,6 +76,18 @@ struct RelayLimitTests {
     #expect(passed > 3_000_000)
   }
 
+  @Test("whichever way cells go through a circuit, their sender's network is what counts")
+  func bothWays() throws {
+    var world = try RelayWorld(relays: 1)
+    world.prefix = { _ in .v4(0xc633_6400) }
+    let circuit = world.build()
+    world.send([1, 2, 3], try #require(circuit))
+    world.answer([4, 5, 6], try #require(world.inbound.first))
+    #expect(world.received.count == 1 && world.answers.count == 1)
+    #expect(world.relays[0].rate.count == 2)
+    #expect(world.relays[0].rate.networkCount == 1)
+  }
+
   @Test("shares are kept only for those that sent within the last seconds")
   func shares() throws {
     var rate = RateLimit(rate: 1e9, now: start)

@@ -37,6 +37,8 @@ struct RelayWorld {
   var inbound: [CircuitNumber] = []
   var outcomes: [Relayed] = []
   var contents: [CellContent] = []
+  /// The network of each neighbour.
+  var prefix: (KeyHash) -> IPAddress? = { _ in nil }
   /// What becomes of each message on its link.
   var fate: (Sent) -> [Sent] = { [$0] }
   private var queue: [Sent] = []
@@ -144,7 +146,7 @@ struct RelayWorld {
     switch sent.message {
     case .cell(var bytes):
       var span = bytes.mutableSpan
-      let outcome = relays[index].relay(&span, from: sent.from.peerID, now: now)
+      let outcome = relays[index].relay(&span, from: sent.from.peerID, of: prefix(sent.from), now: now)
       outcomes.append(outcome)
       if case .forward(let next) = outcome, let to = key(of: next) {
         post(relayKeys[index], to, .cell(bytes))

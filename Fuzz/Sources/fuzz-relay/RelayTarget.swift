@@ -110,7 +110,9 @@ private struct Chain {
   mutating func pass(_ cell: [UInt8], from neighbour: KeyHash) {
     var cell = cell
     var span = cell.mutableSpan
-    guard case .forward(let next) = server.relay(&span, from: neighbour.peerID, now: now) else { return }
+    guard case .forward(let next) = server.relay(&span, from: neighbour.peerID, of: nil, now: now) else {
+      return
+    }
     precondition(cell.count == CellLayout.cellSize, "a cell of another size")
     if next == Self.holder.peerID { deliver(cell, toHolder: true) }
     if next == Self.client.peerID { deliver(cell, toHolder: false) }

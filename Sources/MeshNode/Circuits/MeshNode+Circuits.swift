@@ -63,7 +63,7 @@ extension MeshNode {
     }
     neighbours.entriesInPlace[slot].lastUsed = now
     if relay != nil {
-      switch relay!.relay(&cell, from: keyHash.peerID, now: now) {
+      switch relay!.relay(&cell, from: keyHash.peerID, of: relayPrefix(of: source), now: now) {
       case .forward(let next):
         guard send(cell: cell.span, to: next, now: now) else { return .dropped(.noSession) }
         return .consumed

@@ -49,7 +49,12 @@ extension MeshNode {
 
   /// A neighbour's network, by which its share is counted.
   private func relayPrefix(_ slot: Int) -> IPAddress? {
-    guard let address = neighbours.entries[slot].current?.endpoint.address else { return nil }
+    neighbours.entries[slot].current.flatMap { relayPrefix(of: $0.endpoint) }
+  }
+
+  /// The network that limits and shares go by; `nil` for loopback in tests.
+  func relayPrefix(of endpoint: Endpoint) -> IPAddress? {
+    let address = endpoint.address
     return configuration.permitsLoopback && address.isLoopback ? nil : address.limitPrefix
   }
 

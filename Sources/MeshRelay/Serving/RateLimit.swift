@@ -37,7 +37,7 @@ struct RateLimit {
   /// How many of the neighbours are in each network.
   private var networks: [Network: Int] = [:]
 
-  /// A /24 or /56; a neighbour without an address, as in a stream, is one of its own.
+  /// A /24 or /56; a neighbour whose address says nothing, as on one machine, is one of its own.
   private enum Network: Hashable {
     case prefix(IPAddress)
     case alone(PeerID)
@@ -94,6 +94,9 @@ struct RateLimit {
     networks = [:]
     for share in shares.values { networks[share.network, default: 0] += 1 }
   }
+
+  /// Networks that the rate is shared among.
+  var networkCount: Int { networks.count }
 
   /// Neighbours that a share is kept for: at most those that sent within the last second or two.
   var count: Int { shares.count }

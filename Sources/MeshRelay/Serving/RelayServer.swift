@@ -45,13 +45,15 @@ public struct RelayServer {
 
   /// Takes a cell of 1,419 bytes from a neighbour and changes it, in place, into the one that goes on.
   /// Allocates nothing.
+  ///
+  /// - Parameter prefix: the network that it came from, /24 or /56, on which its share of the offer depends;
+  ///   `nil` where that says nothing, as on one machine.
   public mutating func relay(
-    _ cell: inout MutableSpan<UInt8>, from neighbour: PeerID, now: Instant
+    _ cell: inout MutableSpan<UInt8>, from neighbour: PeerID, of prefix: IPAddress?, now: Instant
   ) -> Relayed {
     guard cell.count == CellLayout.cellSize else { return drop(.malformed) }
     let link = CircuitLink(neighbour: neighbour, circuit: CellLayout.circuit(cell))
     guard let index = links[link] else { return .notRelayed }
-    let prefix = link == circuits[index].client ? circuits[index].clientPrefix : nil
     guard rate.admits(CellLayout.cellSize, from: neighbour, of: prefix, now: now) else {
       return drop(.overRate)
     }
