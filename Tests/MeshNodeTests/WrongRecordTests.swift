@@ -100,4 +100,34 @@ struct WrongRecordTests {
     #expect(net.state(of: friend, at: me)?.path?.endpoint == net.hosts[friend].endpoint)
     #expect(net.state(of: friend, at: me)?.trouble == nil)
   }
+
+  @Test("an older copy that a peer has kept is not told as a refused record: why nothing is found is")
+  func olderCopy() throws {
+    var net = SmallInternet()
+    for _ in 0..<3 { _ = try net.addHost() }
+    let (me, keeper, friend) = (0, 1, 2)
+    try net.publish(friend, admitting: [keeper], sequence: 1)
+    try net.pair(keeper, friend)
+    net.run(.seconds(2))
+    try net.pair(me, keeper)
+    net.run(.seconds(2))
+    // A newer one was seen, which names no endpoint to us.
+    let known = try net.record(of: friend, sequence: 5)
+    net.backbone = .records([net.peerID(friend): known.withoutPrivatePart.bundle])
+    _ = net.hosts[me].node.lookUp(net.peerID(friend), now: net.now)
+    net.settle(me)
+    net.backbone = .away
+    let before = net.hosts[me].node.status(now: net.now).counters.recordsRefused
+    let gone = net.hosts[friend].endpoint
+    net.wire = { datagram, from, to in from == gone || to == gone ? [] : [datagram] }
+    let entry = PeerEntry(peerID: net.peerID(friend), keyHash: net.hosts[friend].identity.keyHash)
+    try net.hosts[me].node.addPeer(entry, now: net.now)
+    net.settle(me)
+    net.run(.seconds(6))
+    #expect(net.hosts[me].node.status(now: net.now).counters.recordsRefused > before, "it was handed over")
+    let isTold = net.hosts[me].events.contains { if case .recordRefused = $0 { true } else { false } }
+    #expect(!isTold)
+    let trouble = net.state(of: friend, at: me)?.trouble ?? ""
+    #expect(trouble.contains("the backbone could not be asked") && !trouble.contains("older"), "\(trouble)")
+  }
 }

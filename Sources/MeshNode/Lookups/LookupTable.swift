@@ -43,6 +43,14 @@ struct LookupTable {
     var refusal: RecordRefusal?
     /// Why the last record that came isn't used, for a person.
     var refused: String?
+
+    /// Why nothing was found, for a person. One refused record isn't all of it where the backbone, whose
+    /// word would have counted, wasn't asked.
+    var emptyBecause: String {
+      guard let backboneTrouble else { return refused ?? "no record of it was found" }
+      let story = "no record of it was found; the backbone could not be asked: \(backboneTrouble)"
+      return refused.map { "\(story); \($0)" } ?? story
+    }
   }
 
   var active: [LookupID: Active] = [:]

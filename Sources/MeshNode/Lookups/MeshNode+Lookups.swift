@@ -250,8 +250,7 @@ extension MeshNode {
         }
       emit(.lookupFinished(id, outcome))
     }
-    let why = lookup.backboneTrouble.map { "; the backbone could not be asked: \($0)" } ?? ""
-    endConnectLookup(id, lookup, trouble: lookup.refused ?? "no record of it was found" + why, now: now)
+    endConnectLookup(id, lookup, trouble: lookup.emptyBecause, now: now)
   }
 
   /// A neighbour that waited for this look-up is dialled now, or waits for the next try.

@@ -48,7 +48,12 @@ extension MeshNode {
       counters.recordsRefused += 1
       return
     }
-    noteRefused(refusal.plainly, for: id, from: source)
+    if source == .peers, refusal == .lowerSequence {
+      // Whoever has kept it for a while has an older one, and has done nothing wrong.
+      counters.recordsRefused += 1
+    } else {
+      noteRefused(refusal.plainly, for: id, from: source)
+    }
     lookupAnswerUnusable(id, source, refusal, now: now)
   }
 
