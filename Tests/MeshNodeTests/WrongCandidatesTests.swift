@@ -232,6 +232,65 @@ struct WrongCandidatesTests {
     neighbour.addCandidate(second, .introduced, by: honest)
     for number in 80..<120 { neighbour.addCandidate(Self.madeUp(number), .introduced, by: liar) }
     #expect(neighbour.candidates.contains { $0.endpoint == second })
+    // Nor does it become so when the liar names it after the other.
+    let third = Endpoint(.v4(0xcb00_7103), port: 9)
+    neighbour.addCandidate(third, .introduced, by: honest)
+    neighbour.addCandidate(third, .introduced, by: liar)
+    for number in 120..<160 { neighbour.addCandidate(Self.madeUp(number), .introduced, by: liar) }
+    #expect(neighbour.candidates.contains { $0.endpoint == third })
+  }
+
+  @Test(
+    "naming what another backbone has named doesn't make it one's own to push out", arguments: [true, false])
+  func paths(isAgain: Bool) throws {
+    var table = PathTable()
+    table.backbones = 2
+    let (liar, honest) = (try IdentityKey().keyHash.peerID, try IdentityKey().keyHash.peerID)
+    var now = Instant(nanoseconds: 1_000_000_000)
+    table.established(on: Endpoint(CircuitNumber(number: 1)), .relayed(hops: 1), now: now)
+    let right = Endpoint(.v4(0xcb00_7101), port: 9)
+    table.named(right, .direct, by: honest, now: now)
+    // A burst later, when it is the liar alone who asks for another.
+    if isAgain { now = now + .seconds(3) }
+    table.named(right, .direct, by: liar, now: now)
+    for number in 0..<40 { table.named(Self.madeUp(number), .direct, by: liar, now: now) }
+    #expect(table.paths.count == PathLimits.paths)
+    let others = (0..<3).map { Endpoint(.v4(0xcb00_7110 + UInt32($0)), port: 9) }
+    table.named(others[0], .direct, by: honest, now: now)
+    table.named(others[1], .direct, now: now)
+    table.named(others[2], .direct, by: honest, now: now)
+    for endpoint in others + [right] { #expect(table.knows(endpoint)) }
+  }
+
+  @Test("the targets of a handshake under way belong to all who named them")
+  func targets() throws {
+    var net = SmallInternet()
+    for _ in 0..<2 { _ = try net.addHost() }
+    for _ in 0..<2 { _ = try net.addHost(.backbone) }
+    let (liar, honest) = (2, 3)
+    pin([liar, honest], to: 0, &net)
+    net.run(.seconds(2))
+    let (here, right) = (net.hosts[0].endpoint, net.hosts[1].endpoint)
+    // Nobody answers at first.
+    net.wire = { datagram, from, to in from == here && to == right ? [] : [datagram] }
+    let peer = net.hosts[1].identity.keyHash
+    try net.hosts[0].node.addPeer(PeerEntry(peerID: peer.peerID, keyHash: peer), now: net.now)
+    net.settle(0)
+    func name(_ endpoints: [Endpoint], by backbone: Int) {
+      say(endpoints, of: 1, by: backbone, to: 0, &net)
+      net.run(.milliseconds(310))
+    }
+    name([right] + (0..<7).map(Self.madeUp), by: liar)
+    name((8..<16).map(Self.madeUp), by: liar)
+    name([right], by: honest)
+    name([Endpoint(.v4(0xcb00_7110), port: 9)], by: honest)
+    name((16..<24).map(Self.madeUp), by: liar)
+    let slot = try #require(net.hosts[0].node.neighbours.slot(peer.peerID))
+    let targets = net.hosts[0].node.neighbours.entries[slot].attempt?.targets ?? []
+    #expect(targets.contains { $0.endpoint == right })
+    net.wire = { datagram, _, _ in [datagram] }
+    net.run(.seconds(10))
+    #expect(net.state(of: 1, at: 0)?.path?.endpoint == right)
   }
 
   @Test("two backbones that lie cannot have their addresses take each other's place without end")
@@ -242,7 +301,7 @@ struct WrongCandidatesTests {
     for number in 0..<1_000 {
       let liar = liars[number % 2]
       if places.count >= 15 {
-        guard let crowding = places.crowding(liar) else { continue }
+        guard let crowding = Namers.crowding(places.map(\.namers), for: liar) else { continue }
         places.remove(at: crowding)
         replaced += 1
       }

@@ -105,7 +105,7 @@ extension MeshNode {
   ) {
     guard let attempt = neighbours.entries[slot].attempt else { return }
     guard let target = attempt.targets.first(where: { $0.endpoint == source }),
-      attempt.answered.map({ $0 == target }) ?? true
+      attempt.answered.map({ $0.endpoint == target.endpoint }) ?? true
     else { return counters.count(.handshakeMalformed) }
     var actions: [HandshakeAction] = []
     neighbours.entries[slot].attempt!.initiator.receive(datagram, now: now, into: &actions)

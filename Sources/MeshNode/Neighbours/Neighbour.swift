@@ -98,15 +98,16 @@ struct Neighbour {
   ) {
     if origin.isHearsay {
       if let known = candidates.firstIndex(where: { $0.endpoint == endpoint }) {
-        if origin != .hint { candidates[known].named(by: backbone) }
+        if origin != .hint { candidates[known].namers.add(backbone) }
         return
       }
       let ofThatKind = candidates.count { $0.origin == origin }
       let limit = origin == .hint ? NodeLimits.hintedCandidates : NodeLimits.namedCandidates
       if ofThatKind >= limit || candidates.count >= NodeLimits.candidates {
         // What the peer has said last is nearer the truth than what it said before.
-        let own = candidates.firstIndex { $0.origin == origin && $0.backbone == backbone }
-        guard origin != .hint, let old = candidates.crowding(backbone) ?? own else { return }
+        let own = candidates.firstIndex { $0.origin == origin && $0.namers == Namers(backbone) }
+        guard origin != .hint, let old = Namers.crowding(candidates.map(\.namers), for: backbone) ?? own
+        else { return }
         candidates.remove(at: old)
       }
       candidates.append(Candidate(endpoint: endpoint, origin: origin, backbone: backbone))
@@ -163,11 +164,12 @@ struct Attempt {
   mutating func add(_ candidate: Candidate) -> Bool {
     guard answered == nil else { return false }
     if let known = targets.firstIndex(where: { $0.endpoint == candidate.endpoint }) {
-      targets[known].named(by: candidate.backbone)
+      targets[known].namers.add(candidate.namers.backbones.first)
       return false
     }
     if targets.count >= NodeLimits.candidates {
-      guard let crowding = targets.crowding(candidate.backbone) else { return false }
+      guard let crowding = Namers.crowding(targets.map(\.namers), for: candidate.namers.backbones.first)
+      else { return false }
       targets.remove(at: crowding)
     }
     targets.append(candidate)
@@ -221,22 +223,14 @@ struct Candidate: Hashable {
   }
   let endpoint: Endpoint
   let origin: Origin
-  /// The backbone that named it last; `nil` once anybody did whose word counts for more.
-  private(set) var backbone: PeerID?
+  /// Who says so.
+  var namers: Namers
 
-  mutating func named(by other: PeerID?) { if backbone != nil { backbone = other } }
-}
-
-extension [Candidate] {
-  /// The oldest of the backbone that has named most of them, if those are two more than `backbone` named:
-  /// none of several keeps the others' out, and no two can make theirs go round. What a peer names itself
-  /// (`nil`) goes before all of theirs.
-  func crowding(_ backbone: PeerID?) -> Int? {
-    var named: [PeerID: Int] = [:]
-    for candidate in self { if let other = candidate.backbone { named[other, default: 0] += 1 } }
-    guard let most = named.values.max() else { return nil }
-    if let backbone, most <= named[backbone, default: 0] + 1 { return nil }
-    return firstIndex { $0.backbone.map { named[$0] == most } ?? false }
+  /// - Parameter backbone: `nil` when it is no backbone that says so.
+  init(endpoint: Endpoint, origin: Origin, backbone: PeerID? = nil) {
+    self.endpoint = endpoint
+    self.origin = origin
+    namers = Namers(backbone)
   }
 }
 

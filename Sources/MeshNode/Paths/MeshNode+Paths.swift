@@ -44,8 +44,10 @@ extension MeshNode {
       neighbours.entries[slot].retryAt = nil
       return connect(slot, urgent: true, now: now)
     }
-    guard attempt.add(candidate) else { return }
+    let isNew = attempt.add(candidate)
+    // Who else names one that is known is noted, too.
     neighbours.entries[slot].attempt = attempt
+    guard isNew else { return }
     for datagram in attempt.initiator.firstMessage { emit(.send(datagram, to: candidate.endpoint)) }
   }
 
@@ -70,8 +72,11 @@ extension MeshNode {
     // Whatever reaches a relay or a backbone will do, unless it is a stream.
     guard neighbours.entries[slot].isPeer || kind == .stream else { return advancePaths(slot, now: now) }
     for candidate in neighbours.entries[slot].candidates where candidate.origin != .hint {
-      neighbours.entries[slot].paths.found(
-        candidate.endpoint, pathKind(of: candidate.endpoint), by: candidate.backbone, now: now)
+      let namers: [PeerID?] = candidate.namers.isOnlyBackbones ? candidate.namers.backbones : [nil]
+      for namer in namers {
+        neighbours.entries[slot].paths.named(
+          candidate.endpoint, pathKind(of: candidate.endpoint), by: namer, now: now)
+      }
     }
     advancePaths(slot, now: now)
   }
@@ -131,9 +136,12 @@ extension MeshNode {
   }
 
   mutating func checkAnswered(_ slot: Int, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
+    let wasInDoubt = neighbours.entries[slot].paths.isInDoubt
+    let wasInUse = neighbours.entries[slot].current?.endpoint == endpoint
     guard neighbours.entries[slot].paths.answered(id, from: endpoint, now: now) else {
       return counters.count(.controlMalformed)
     }
+    judge(slot, proven: endpoint, wasInDoubt: wasInDoubt, wasInUse: wasInUse, now: now)
     advancePaths(slot, now: now)
   }
 

@@ -17,8 +17,10 @@ public struct Path: Sendable {
   /// Known only because a check of the peer's seemed to come from there, as anybody may have sent it on:
   /// what goes there is one check for each that comes, until one is answered.
   var isOnlyClaimed = false
-  /// Who wants it checked, the latest last: backbones, or `nil` for the peer itself, its record, its owner.
-  /// Of them, one with something left pays for each check.
+  /// Who says that the peer may be there.
+  private(set) var namers: Namers
+  /// Who wants it checked since the last burst began: backbones, or `nil` for the peer itself, its record,
+  /// its owner. Of them, one with something left pays for each check.
   private(set) var askers: [PeerID?]
   /// When the last burst of checks began.
   private(set) var begun: Instant?
@@ -32,21 +34,26 @@ public struct Path: Sendable {
     self.endpoint = endpoint
     self.kind = kind
     askers = [backbone]
+    namers = Namers(backbone)
   }
 
   public var isProven: Bool { provenAt != nil }
 
-  /// Who holds its place: no backbone, once the peer has been heard there or has named it last.
-  var holder: PeerID? { isProven ? nil : askers.last ?? nil }
+  /// Who may have to give up its place; `nil` once the peer has been heard there.
+  var crowders: Namers? { isProven || !namers.isOnlyBackbones ? nil : namers }
 
   /// Somebody wants it checked, too; returns whether they didn't before.
   mutating func asked(by backbone: PeerID?) -> Bool {
+    namers.add(backbone)
     guard !askers.contains(backbone), askers.count <= PathLimits.backbones else { return false }
     askers.append(backbone)
     return true
   }
 
-  mutating func askedAnew(by backbone: PeerID?) { askers = [backbone] }
+  mutating func askedAnew(by backbone: PeerID?) {
+    namers.add(backbone)
+    askers = [backbone]
+  }
 
   /// Begins a burst of checks.
   mutating func begin(now: Instant) {
@@ -88,6 +95,7 @@ public struct Path: Sendable {
     outstanding.removeAll()
     tries = 0
     askers = [nil]
+    namers.add(nil)
     roundTrip = roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
     provenAt = now
     // Held down, it is asked again when that ends, so that it is used then.

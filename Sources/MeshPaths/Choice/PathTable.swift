@@ -424,7 +424,7 @@ public struct PathTable: Sendable {
     if paths.count >= PathLimits.paths {
       guard
         let idle = paths.firstIndex(where: { $0.endpoint != inUse && !$0.isProven && $0.nextCheck == nil })
-          ?? (mustFit ? paths.firstIndex { $0.endpoint != inUse } : crowding(path.holder))
+          ?? (mustFit ? paths.firstIndex { $0.endpoint != inUse } : crowding(path.namers.backbones.first))
       else {
         refused += 1
         return
@@ -434,15 +434,7 @@ public struct PathTable: Sendable {
     paths.append(path)
   }
 
-  /// The oldest unproven path of the backbone that holds most of them, if those are two more than `backbone`
-  /// holds: none of several keeps out the others, nor what the peer says itself, and no two can go round.
   private func crowding(_ backbone: PeerID?) -> Int? {
-    var held: [PeerID: Int] = [:]
-    for path in paths where path.endpoint != inUse {
-      if let holder = path.holder { held[holder, default: 0] += 1 }
-    }
-    guard let most = held.values.max() else { return nil }
-    if let backbone, most <= held[backbone, default: 0] + 1 { return nil }
-    return paths.firstIndex { $0.endpoint != inUse && $0.holder.map { held[$0] == most } ?? false }
+    Namers.crowding(paths.map { $0.endpoint == inUse ? nil : $0.crowders }, for: backbone)
   }
 }
