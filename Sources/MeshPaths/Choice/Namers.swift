@@ -9,8 +9,10 @@ public struct Namers: Sendable, Hashable {
   /// - Parameter backbone: `nil` for anybody else.
   public init(_ backbone: PeerID?) { backbones = backbone.map { [$0] } ?? [] }
 
+  /// Whether nobody but backbones has said so.
   public var isOnlyBackbones: Bool { !backbones.isEmpty }
 
+  /// Notes one more; `nil` for anybody else than a backbone.
   public mutating func add(_ backbone: PeerID?) {
     guard isOnlyBackbones, let backbone else {
       backbones = []
