@@ -77,6 +77,22 @@ import Testing
     }
   }
 
+  @Test func `a question that seems to come from where nothing may go is answered nowhere`() throws {
+    var internet = SmallInternet()
+    let host = try internet.addHost(.lightPublic)
+    let overlay = OverlayAddress(of: internet.peerID(host)).address
+    let sources = [
+      Endpoint(overlay, port: 9), Endpoint("224.0.0.1:9")!, Endpoint("[fe80::1]:9")!,
+      Endpoint(.v6(0xffff << 32 | 0x7f00_0001), port: 9), Endpoint("203.0.113.1:0")!,
+    ]
+    for source in sources {
+      var datagram = request()
+      var span = datagram.mutableSpan
+      let received = internet.hosts[host].node.receive(&span, from: source, now: internet.now)
+      #expect(received == .dropped(.sourceRefused) && internet.hosts[host].node.nextAction() == nil)
+    }
+  }
+
   @Test func `an answer that nobody waits for is dropped, and never taken for a packet`() throws {
     var internet = SmallInternet()
     let host = try internet.addHost()

@@ -72,9 +72,12 @@ extension MeshNode {
   mutating func receiveSTUNRequest(_ bytes: [UInt8], from source: Endpoint, now: Instant) -> Received {
     guard source.carrier == .udp else { return drop(.stunRefused) }
     if takeSTUN(bytes, from: source, now: now) { return .consumed }
-    guard configuration.serviceType != .lightPrivate,
-      let answer = stun.responder.answer(bytes, from: source, now: now)
-    else { return drop(.stunRefused) }
+    guard configuration.serviceType != .lightPrivate else { return drop(.stunRefused) }
+    // A source can be made up: of the overlay, the answer would go to a peer as if from our own device.
+    guard mayAnswer(source) else { return drop(.sourceRefused) }
+    guard let answer = stun.responder.answer(bytes, from: source, now: now) else {
+      return drop(.stunRefused)
+    }
     emit(.send(answer.bytes, to: source))
     return .consumed
   }
