@@ -51,6 +51,7 @@ let package = Package(
     part("BackboneAPI", [wire, meshCrypto]),
     part("StrictConfiguration", [yams]),
     part("Daemon", []),
+    part("NodeHost", []),
     part(
       "LightNode",
       ["ControlAPI", "StrictConfiguration", "Daemon", wire, meshCrypto, node, crypto, cryptoExtras]),
@@ -61,6 +62,7 @@ let package = Package(
     fuzz("fuzz-portmapping", [wire, core("MeshPaths")]),
     fuzz("fuzz-relay", [wire, meshCrypto, core("MeshRelay")]),
     fuzz("fuzz-handshake", [wire, meshCrypto, session]),
+    fuzz("fuzz-frames", ["NodeHost"]),
     fuzz("fuzz-node", [wire, meshCrypto, session, node]),
     fuzz("fuzz-text", ["BackboneAPI", "ControlAPI", "LightNode", "Backbone", wire, meshCrypto, crypto]),
     fuzz(

@@ -7,7 +7,7 @@ struct FrameParser {
   static let headSize = 2
 
   /// What began and isn't whole: at most a head and ``largest`` bytes.
-  private var pending: [UInt8] = []
+  private(set) var pending: [UInt8] = []
 
   /// Whether a datagram has begun and its end is missing.
   var isInside: Bool { !pending.isEmpty }

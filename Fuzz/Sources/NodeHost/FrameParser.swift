@@ -1,0 +1,1 @@
+../../../Sources/NodeHost/Streams/FrameParser.swift
