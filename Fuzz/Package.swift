@@ -63,7 +63,9 @@ let package = Package(
     fuzz("fuzz-relay", [wire, meshCrypto, core("MeshRelay")]),
     fuzz("fuzz-handshake", [wire, meshCrypto, session]),
     fuzz("fuzz-frames", ["NodeHost"]),
-    fuzz("fuzz-node", [wire, meshCrypto, session, node]),
+    fuzz(
+      "fuzz-node",
+      [wire, meshCrypto, session, node, core("Kademlia"), core("MeshPaths"), core("MeshRelay")]),
     fuzz("fuzz-text", ["BackboneAPI", "ControlAPI", "LightNode", "Backbone", wire, meshCrypto, crypto]),
     fuzz(
       "fuzz-configuration", ["StrictConfiguration", "LightNode", "Backbone", "BackboneAPI", wire, meshCrypto]

@@ -24,6 +24,15 @@ public struct FuzzInput {
   /// A length in two bytes, and as many bytes as there are of it.
   public mutating func field() -> [UInt8] { take(uint16()) }
 
+  /// A copy of other bytes with up to 15 of them changed, perhaps cut to a length.
+  public mutating func changed(_ original: [UInt8]) -> [UInt8] {
+    var bytes = original
+    let many = byte()
+    for _ in 0..<Int(many & 15) where !bytes.isEmpty { bytes[uint16() % bytes.count] ^= byte() }
+    if many & 0x10 != 0 { bytes = Array(bytes.prefix(uint16())) }
+    return bytes
+  }
+
   /// All that is left.
   public mutating func rest() -> [UInt8] { take(bytes.count) }
 }

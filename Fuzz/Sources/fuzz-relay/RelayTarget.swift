@@ -147,11 +147,11 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let action = input.byte()
     let neighbour = [Chain.client, Chain.holder, Chain.relay][Int(action >> 4) % 3]
     switch action % 8 {
-    case 0: chain.pass(changed(chain.cells.last ?? [], &input), from: neighbour)
+    case 0: chain.pass(input.changed(chain.cells.last ?? []), from: neighbour)
     case 1: chain.pass(input.field(), from: neighbour)
-    case 2: chain.create(chain.circuit, changed(chain.layer, &input), from: neighbour)
+    case 2: chain.create(chain.circuit, input.changed(chain.layer), from: neighbour)
     case 3: chain.create(UInt32(input.uint16()), input.field(), from: neighbour)
-    case 4: chain.deliver(changed(chain.cells.last ?? [], &input), toHolder: action & 0x10 != 0)
+    case 4: chain.deliver(input.changed(chain.cells.last ?? []), toHolder: action & 0x10 != 0)
     case 5:
       chain.send(input.field())
       if let inbound = chain.inbound {
@@ -178,17 +178,6 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     precondition(chain.server.circuitCount <= 40, "more circuits than create messages")
   }
   return 0
-}
-
-/// A copy with up to 15 bytes changed and cut to a length, as the input says.
-private func changed(_ bytes: [UInt8], _ input: inout FuzzInput) -> [UInt8] {
-  var bytes = bytes
-  let many = input.byte()
-  for _ in 0..<Int(many & 15) where !bytes.isEmpty {
-    bytes[input.uint16() % bytes.count] ^= input.byte()
-  }
-  if many & 0x10 != 0 { bytes = Array(bytes.prefix(input.uint16())) }
-  return bytes
 }
 
 /// Writes the seed inputs when asked to.
