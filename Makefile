@@ -40,7 +40,7 @@ bench: ## measure, and write results/bench.json
 	@scripts/bootstrap bench
 	@scripts/bench
 
-fuzz: ## every parser of outside bytes, 60 seconds each
+fuzz: ## every parser of our own that reads outside bytes, 60 seconds each
 	@scripts/fuzz
 
 sim: ## the protocol cores in a simulated internet, and write results/sim.json

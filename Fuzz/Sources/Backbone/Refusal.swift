@@ -1,0 +1,1 @@
+../../../Sources/Backbone/Server/Refusal.swift
