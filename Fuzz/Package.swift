@@ -4,7 +4,8 @@ import PackageDescription
 // Fuzz targets for everything that reads bytes from outside; scripts/fuzz builds and runs them. Only with
 // SHADOWMESH_CORES_ONLY=1, so that the sanitizer build stays short: what the edges parse (JSON bodies,
 // invitations, lines of the control socket, configuration, key and state files) is compiled here from links
-// to their files, in modules of the same names, without the servers around it.
+// to their files, in modules of the same names, without the servers around it. scripts/fuzz builds all modules
+// so that the targets see their internal declarations, as tests do.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
@@ -23,10 +24,9 @@ func fuzz(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
 }
 
-/// A part of a library of that name, from links. The targets see its internal declarations as tests do.
+/// A part of a library of that name, from links.
 func part(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .target(
-    name: name, dependencies: dependencies, swiftSettings: settings + [.unsafeFlags(["-enable-testing"])])
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 let wire = core("MeshWire")

@@ -1,7 +1,8 @@
 import Harness
 import MeshCrypto
-import MeshSession
 import MeshWire
+
+@testable import MeshSession
 
 /// A recorded handshake, with and without cookies, and its state before each datagram.
 private struct Recordings {
@@ -13,11 +14,15 @@ private struct Recordings {
 nonisolated(unsafe) private let recordings = Recordings()
 
 /// Begins a handshake at any of its states and lets a stranger, and whoever is on the path, change what comes
-/// next.
+/// next; or, with 255 first, reads what its messages have within the seal.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var input = FuzzInput(first, count)
   let choice = input.byte()
+  if choice == 255 {
+    readBody(input.rest())
+    return 0
+  }
   let recording = choice & 1 == 0 ? recordings.plain : recordings.cookie
   var conversation = recording.states[Int(choice >> 1) % recording.states.count]
   conversation.jobsLeft = 8
@@ -58,6 +63,12 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   return 0
 }
 
+/// The other end of a handshake says who it is as it likes.
+private func readBody(_ bytes: [UInt8]) {
+  guard let body = try? IdentityBody(bytes) else { return }
+  precondition(body.encode() == bytes, "two encodings of one body")
+}
+
 /// Writes the seed inputs when asked to.
 @_cdecl("LLVMFuzzerInitialize")
 public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?) -> CInt {
@@ -71,6 +82,13 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
     ]
     for number in UInt8(0)..<12 {
       seeds.append(("changed-\(number)", [number << 1, 2, number, 2, 0, 40, 1, 0, 3, 1] + through))
+    }
+    let key = Conversation.initiatorIdentity
+    for (name, publicKey) in [("identity", nil), ("identity-with-key", key.publicKey)] {
+      let body = IdentityBody(
+        keyHash: key.keyHash, signature: [UInt8](repeating: 1, count: Layout.signatureSize),
+        finished: [UInt8](repeating: 2, count: Layout.finishedSize), publicKey: publicKey)
+      seeds.append((name, [255] + body.encode()))
     }
     seeds.append(("raw", [0, 0] + [UInt8](repeating: 2, count: 64).asField))
     return seeds

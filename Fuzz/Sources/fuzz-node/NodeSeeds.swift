@@ -241,6 +241,15 @@ private var others: Seeds {
     var again: [UInt8] = []
     for from: UInt8 in [0, 0x20, 0, 0x22] { again += step(.control) + [from] + ping }
     seeds.append(("\(kind)-again", role(kind, hasMetAgain: true) + again + soon + again))
+    // The kinds of pieces: a message in two of them, and one that can't be right.
+    var pieces: [UInt8] = []
+    for (content, message) in [(UInt8(0x11), 0), (0x12, 1), (0x13, 2)] as [(UInt8, UInt8)] {
+      let head: [UInt8] = [content, 0, 0, 0, message]
+      for place: [UInt8] in [[0, 2], [1, 2], [7, 200]] {
+        pieces += step(.content) + fromPeer + (head + place + [1, 0, 0, 0, 9]).asField
+      }
+    }
+    seeds.append(("\(kind)-pieces", role(kind) + pieces))
     seeds.append(("\(kind)-answered", role(kind) + answers + soon + answers))
   }
   return seeds

@@ -1,9 +1,10 @@
 import Harness
 import MeshCrypto
-import MeshNode
 import MeshPaths
 import MeshRelay
 import MeshWire
+
+@testable import MeshNode
 
 // why: libFuzzer calls from one thread; every input begins with a copy of one of them
 nonisolated(unsafe) private let beginnings = [false, true].flatMap { again in
@@ -24,12 +25,14 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     fuzzed.settle()
   }
   _ = fuzzed.node.status(now: fuzzed.now)
+  let excess = fuzzed.node.load.excess
+  precondition(excess == nil, "a table over its bound")
   return 0
 }
 
 /// The step that the low four bits of a byte choose.
 enum Step: UInt8 {
-  case datagram, packet, control, fromDevice, time, snapshot, stun, cell, create, owner, answer
+  case datagram, packet, control, fromDevice, time, snapshot, stun, cell, create, owner, answer, content
 }
 
 /// How a cell is made: its place in the high bits of the step's byte.
@@ -74,6 +77,9 @@ extension FuzzedNode {
     case .create: create(&input, options)
     case .owner: owner(&input, options)
     case .answer: answer(&input, throughCircuit: options & 1 != 0)
+    case .content:
+      let from = sender(&input)
+      arrive(parties[from.party].seal(content: input.field()), from.source)
     }
   }
 

@@ -1,8 +1,9 @@
 import Harness
 import MeshCrypto
 import MeshRelay
-import MeshSession
 import MeshWire
+
+@testable import MeshSession
 
 /// One that talks to the node: its identity, its end of an authenticated session, and of circuits.
 struct Party {
@@ -55,6 +56,12 @@ struct Party {
       return [Array(output[..<first]), Array(output[first..<(first + second)])]
     case .refused: return []
     }
+  }
+
+  /// Seals whatever it is: the byte that says what follows, and that.
+  mutating func seal(content: [UInt8]) -> [[UInt8]] {
+    guard let speaking else { return [] }
+    return [sessions[speaking].sealWhole(Array(content.prefix(1_400)))]
   }
 
   private var speaking: Int? { usesFirst ? sessions.indices.first : sessions.indices.last }

@@ -1,14 +1,21 @@
 import Harness
-import MeshCrypto
 import MeshWire
+
+@testable import MeshCrypto
 
 private let now = WallTime(secondsSinceEpoch: 1_800_000_000)
 
-/// A record bundle from a backbone or a peer. What verifies must come back byte for byte.
+/// By the first byte: 0 a record bundle from a backbone or a peer, else the private part of one. What
+/// verifies, or is read, must come back byte for byte.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var input = FuzzInput(start, count)
+  let isPrivatePart = input.byte() != 0
   let bytes = input.rest()
+  if isPrivatePart {
+    readPrivatePart(bytes)
+    return 0
+  }
   guard let unverified = try? UnverifiedPeerRecord(bundle: bytes) else { return 0 }
   _ = unverified.claimedKeyHash
   guard let record = try? unverified.verified(at: now) else { return 0 }
@@ -16,6 +23,15 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   _ = record.admits(record.keyHash)
   precondition((try? UnverifiedPeerRecord(bundle: record.withoutPrivatePart.bundle).verified(at: now)) != nil)
   return 0
+}
+
+/// Its hash is in the signed body, so that no change of a bundle gets here; whoever signs says what is in it.
+private func readPrivatePart(_ bytes: [UInt8]) {
+  guard let part = try? RecordPrivatePart(decoding: bytes[...]) else { return }
+  precondition(part.encoded == bytes, "two encodings of one private part")
+  precondition(part.endpoints.count <= RecordBody.endpointLimit)
+  precondition(part.reservations.count <= RecordPrivatePart.reservationLimit)
+  if let first = part.reservations.first { _ = part.admits(first.relay) }
 }
 
 /// Writes the seed inputs when asked to.
@@ -49,16 +65,23 @@ public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?)
     return [
       (
         "public",
-        try PeerRecord.sign(body(.record, .lightPublic, endpoints), privatePart: nil, with: key).bundle
+        [0]
+          + (try PeerRecord.sign(body(.record, .lightPublic, endpoints), privatePart: nil, with: key).bundle)
       ),
       (
         "relay",
-        try PeerRecord.sign(body(.record, .lightPublic, endpoints, relay), privatePart: nil, with: key).bundle
+        [0]
+          + (try PeerRecord.sign(body(.record, .lightPublic, endpoints, relay), privatePart: nil, with: key)
+            .bundle)
       ),
-      ("private", try PeerRecord.sign(body(.record, .lightPrivate, []), privatePart: part, with: key).bundle),
+      (
+        "private",
+        [0] + (try PeerRecord.sign(body(.record, .lightPrivate, []), privatePart: part, with: key).bundle)
+      ),
+      ("private-part", [1] + (part?.encoded ?? [])),
       (
         "tombstone",
-        try PeerRecord.sign(body(.tombstone, .lightPrivate, []), privatePart: nil, with: key).bundle
+        [0] + (try PeerRecord.sign(body(.tombstone, .lightPrivate, []), privatePart: nil, with: key).bundle)
       ),
     ]
   }

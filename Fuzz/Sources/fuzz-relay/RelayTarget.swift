@@ -1,7 +1,8 @@
 import Harness
 import MeshCrypto
-import MeshRelay
 import MeshWire
+
+@testable import MeshRelay
 
 /// A client, a relay and a node that reserved there: a circuit stands, and another create message is ready.
 private struct Chain {
@@ -19,6 +20,8 @@ private struct Chain {
   var layer: [UInt8] = []
   var standing: CircuitNumber?
   var inbound: CircuitNumber?
+  /// A key exchange that the relay has not seen either: whoever makes a layer says what is in it.
+  let exchange: (keyID: [UInt8], answer: KeyExchangeAnswer, keys: HopKeys)
   /// Key exchanges that may still be performed.
   var jobsLeft = 8
   var cells: [[UInt8]] = []
@@ -39,6 +42,11 @@ private struct Chain {
         for: Self.holder.peerID, prefix: nil, fresh: [UInt8](repeating: 4, count: 16), now: now)
     else { preconditionFailure("fixed seeds make keys") }
     server.add(onionKey: secret, week: 1)
+    guard let (answer, shared) = try? KeyExchangeSecret.answer(secret.offer) else {
+      preconditionFailure("a key exchange")
+    }
+    let keys = HopKeys(relay: Self.relay, onionKey: secret.offer, answer: answer, secret: shared)
+    exchange = (secret.offer.keyID, answer, keys)
     let hop = RelayHop(
       keyHash: Self.relay, endpoint: Endpoint(.v4(0xc000_0201), port: 8_443), onionKey: secret.offer)
     for number in 0..<2 {
@@ -76,13 +84,25 @@ private struct Chain {
     take(actions)
   }
 
+  /// A layer that opens, whatever is in it.
+  func layer(_ position: Int, with text: [UInt8]) -> [UInt8] {
+    let head = [CreateLayout.version] + exchange.keyID + exchange.answer.bytes
+    let room = CreateLayout.size(position) - CreateLayout.headSize - CreateLayout.tagSize
+    let whole = text.prefix(room) + [UInt8](repeating: 0, count: max(0, room - text.count))
+    let sealed = AEADKey(.aes256GCM, key: exchange.keys.create)
+      .seal(Array(whole), counter: 0, associated: head)
+    return head + sealed.text + sealed.tag
+  }
+
   mutating func take(_ actions: [RelayAction]) {
     for action in actions {
       switch action {
       case .send(let cell, let peer):
         precondition(cell.count == CellLayout.cellSize, "a cell of another size")
         if peer == Self.client.peerID { deliver(cell, toHolder: false) }
-      case .extend(_, _, _, let layer):
+      case .extend(let next, let endpoint, _, let layer):
+        precondition(next != Self.relay, "a circuit leads back")
+        precondition(endpoint.isDialable, "a relay is to dial what nobody may")
         precondition((0..<3).contains { CreateLayout.size($0) == layer.count }, "a layer of another size")
       case .close: break
       }
@@ -136,7 +156,7 @@ private struct Chain {
 // why: libFuzzer calls from one thread; every input begins with a copy of it
 nonisolated(unsafe) private let base = Chain()
 
-/// Cells and create messages from neighbours, whole, changed and made up; time.
+/// Cells and create messages from neighbours, whole, changed and made up, outside and within the seal; time.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var input = FuzzInput(first, count)
@@ -146,7 +166,7 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     steps += 1
     let action = input.byte()
     let neighbour = [Chain.client, Chain.holder, Chain.relay][Int(action >> 4) % 3]
-    switch action % 8 {
+    switch action % 9 {
     case 0: chain.pass(input.changed(chain.cells.last ?? []), from: neighbour)
     case 1: chain.pass(input.field(), from: neighbour)
     case 2: chain.create(chain.circuit, input.changed(chain.layer), from: neighbour)
@@ -166,6 +186,16 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
       _ = chain.server.closed(
         UInt32(input.uint16()), .closed, by: neighbour.peerID, into: &actions)
       chain.take(actions)
+    case 7:
+      let position = Int(input.byte() % 3)
+      let circuit = RelayServer.circuitID(UInt32(input.uint16()), of: neighbour, toward: Chain.relay)
+      var text = input.field()
+      // The time, put right.
+      if action >= 0x90, text.count >= 9 {
+        let now = chain.wall.secondsSinceEpoch
+        for byte in 0..<8 { text[1 + byte] = UInt8(truncatingIfNeeded: now >> UInt64(56 - 8 * byte)) }
+      }
+      chain.create(circuit, chain.layer(position, with: text), from: neighbour)
     default:
       let step = Duration.milliseconds(Int(input.byte()) * 100)
       chain.now = chain.now + step
@@ -185,13 +215,24 @@ public func testOneInput(_ first: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 public func initialize(_: UnsafeMutableRawPointer?, _: UnsafeMutableRawPointer?) -> CInt {
   SeedCorpus.writeIfAsked {
     let data = [UInt8](repeating: 7, count: 200)
+    var there = ByteWriter()
+    there.write(Endpoint(.v4(0xc000_0401), port: 8_443))
+    let extended = Chain.holder.bytes + there.bytes
+    /// In a layer from the client, at the right time.
+    func command(_ command: UInt8, position: UInt8, _ rest: [UInt8]) -> [UInt8] {
+      [0x97, position, 0, position] + ([command] + [UInt8](repeating: 0, count: 8) + rest).asField
+    }
     return [
       ("traffic", [5] + data.asField + data.asField + [5] + data.asField + [0, 0]),
       ("replayed", [0, 0, 0, 0, 4, 0]),
       ("altered", [0, 3, 0, 9, 1, 2, 2, 2, 4, 4, 4, 0x10, 1, 0, 8, 8]),
       ("created", [2, 0, 2, 0, 0x12, 1, 0, 20, 1]),
       ("made-up", [3, 0, 1] + [UInt8](repeating: 1, count: 1_650).asField + [1] + data.asField),
-      ("time", [7, 255, 7, 255, 5] + data.asField + data.asField + [6, 0, 1]),
+      ("ends", command(2, position: 2, [UInt8](repeating: 4, count: 16)) + [5] + data.asField + data.asField),
+      ("extends", command(1, position: 1, extended) + command(1, position: 0, extended) + [8, 255]),
+      ("extends-too-far", command(1, position: 2, extended)), ("unknown", command(9, position: 1, [])),
+      ("leads-back", command(1, position: 1, Chain.relay.bytes + there.bytes)),
+      ("time", [8, 255, 8, 255, 5] + data.asField + data.asField + [6, 0, 1]),
     ]
   }
   return 0
