@@ -167,7 +167,8 @@ struct RelayBehind {
   mutating func pass(_ cell: [UInt8], from node: KeyHash, now: Instant) {
     var cell = cell
     var span = cell.mutableSpan
-    guard case .forward(let next) = server.relay(&span, from: node.peerID, now: now), next == holder.peerID
+    guard case .forward(let next) = server.relay(&span, from: node.peerID, of: nil, now: now),
+      next == holder.peerID
     else { return }
     reach(cell, now: now)
   }
@@ -187,7 +188,7 @@ struct RelayBehind {
     var cell = [UInt8](repeating: 0, count: CellLayout.cellSize)
     var span = cell.mutableSpan
     guard let standing, case .success = reached.seal(datagram.span, standing, into: &span, now: now),
-      case .forward = server.relay(&span, from: holder.peerID, now: now)
+      case .forward = server.relay(&span, from: holder.peerID, of: nil, now: now)
     else { return nil }
     return cell
   }
