@@ -4,8 +4,8 @@ import PackageDescription
 // Fuzz targets for everything that reads bytes from outside; scripts/fuzz builds and runs them. Only with
 // SHADOWMESH_CORES_ONLY=1, so that the sanitizer build stays short: what the edges parse (JSON bodies,
 // invitations, lines of the control socket, configuration, key and state files) is compiled here from links
-// to their files, in modules of the same names, without the servers around it. scripts/fuzz builds all modules
-// so that the targets see their internal declarations, as tests do.
+// to their files, in modules of the same names, without the servers around it. scripts/fuzz builds all
+// modules so that the targets see their internal declarations, as tests do.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
