@@ -57,7 +57,7 @@ extension MeshNode {
     let peer = neighbour.peerID
     if neighbour.paths.isInDoubt, case .circuit(let silent) = neighbour.current?.endpoint.carrier {
       doubtSize(toward: silent, now: now)
-      accuse(silent, of: peer, now: now)
+      chainFailed(silent, circuits.path(of: silent), carried: circuits.carried(by: silent), now: now)
       if let own = relays.wanted[peer]?.circuit {
         // If it stands after all, a check of it answers before this.
         doubt(own, to: peer, next: own == silent ? now : now + RelayBook.hurriedRetry, now: now)
@@ -102,26 +102,8 @@ extension MeshNode {
       !neighbours.entries[slot].paths.hasProven(Endpoint(circuit))
     else { return }
     counters.circuitsUnproven += 1
-    accuse(circuit, of: peer, now: now)
-    // When several have failed it is most likely the peer that is gone.
-    let more = max(0, (relays.wanted[peer]?.accused.all.count ?? 0) - RelayBook.attempts)
-    doubt(circuit, to: peer, next: now + RelayBook.firstRetry * more, now: now)
-  }
-
-  /// Nothing came through it while the peer was silent. A first relay that doesn't answer itself is blamed at
-  /// once; the others may be as they should, and the peer be gone.
-  private mutating func accuse(_ circuit: CircuitNumber, of peer: PeerID, now: Instant) {
-    accuse(circuit, circuits.path(of: circuit), carried: circuits.carried(by: circuit), of: peer, now: now)
-  }
-
-  private mutating func accuse(
-    _ circuit: CircuitNumber, _ path: [KeyHash], carried: Duration, of peer: PeerID, now: Instant
-  ) {
-    if let first = path.first, !answers(first) {
-      chainFailed(circuit, path, carried: carried, now: now)
-    } else {
-      relays.wanted[peer]?.accused.add(circuit, path, carried: carried)
-    }
+    chainFailed(circuit, circuits.path(of: circuit), carried: .zero, now: now)
+    doubt(circuit, to: peer, next: now, now: now)
   }
 
   /// Whether the path in use to a peer is in doubt.
@@ -172,7 +154,6 @@ extension MeshNode {
   private mutating func buildIfDue(_ peer: PeerID, now: Instant) {
     guard let wanted = relays.wanted[peer], wanted.circuit == nil, wanted.next <= now else { return }
     let isHurried = isSilent(peer)
-    if !isHurried { relays.wanted[peer]?.accused.forget() }
     if let doubted = wanted.doubted, !isHurried, isInUse(doubted, to: peer) {
       relays.wanted[peer]?.circuit = doubted
       relays.wanted[peer]?.doubted = nil
@@ -189,11 +170,8 @@ extension MeshNode {
     let isSilent = entry.flatMap { neighbours.slot($0.peerID) }.map { slot in
       !neighbours.entries[slot].isConnected || neighbours.entries[slot].paths.isAsked
     }
-    let accused = relays.wanted[peer]?.accused ?? AccusedCircuits()
-    let isAccused = entry.map { accused.pointTo($0) } ?? false
     let trying = TriedRelays(
-      wanted.attempts.map { circuits.path(of: $0) } + accused.all.map(\.path),
-      doubted: isSilent ?? true || isAccused ? entry : nil)
+      wanted.attempts.map { circuits.path(of: $0) }, doubted: isSilent ?? true ? entry : nil)
     guard let (chain, reservation) = chain(to: peer, hops: wanted.hops, trying: trying, now: now) else {
       return
     }
@@ -304,15 +282,8 @@ extension MeshNode {
   mutating func ended(
     _ circuit: CircuitNumber, _ end: CircuitEnd, path: [KeyHash], carried: Duration, now: Instant
   ) {
-    let owner = owner(of: circuit)
-    if end.breaksPromise {
-      if let owner, end.mayBePeers, isSilent(owner) {
-        accuse(circuit, path, carried: carried, of: owner, now: now)
-      } else {
-        chainFailed(circuit, path, carried: carried, now: now)
-      }
-    }
-    if let owner {
+    if end.breaksPromise { chainFailed(circuit, path, carried: carried, now: now) }
+    if let owner = owner(of: circuit) {
       if relays.wanted[owner]?.circuit == circuit { relays.wanted[owner]?.circuit = nil }
       if relays.wanted[owner]?.doubted == circuit { relays.wanted[owner]?.doubted = nil }
       relays.wanted[owner]?.attempts.removeAll { $0 == circuit }
@@ -326,7 +297,7 @@ extension MeshNode {
 
   /// Counts the failure against who may have caused it. When that is the entry, though it answers, chains
   /// begin elsewhere at once.
-  mutating func chainFailed(
+  private mutating func chainFailed(
     _ circuit: CircuitNumber, _ path: [KeyHash], carried: Duration, now: Instant
   ) {
     let isSuspected = relays.selection.chainFailed(
@@ -373,9 +344,6 @@ extension MeshNode {
 }
 
 extension CircuitEnd {
-  /// Whether the end is as it would be if the peer that it leads to were gone.
-  fileprivate var mayBePeers: Bool { self == .silent || self == .unreachable }
-
   /// Whether a relay has failed that took the circuit, or was to take it.
   fileprivate var breaksPromise: Bool {
     switch self {

@@ -31,8 +31,6 @@ struct RelayBook {
 
     /// The path in use is silent: ``circuit`` has to carry a check by then, or others are tried.
     var proveBy: Instant?
-    /// Circuits that carried nothing in the silence that goes on.
-    var accused = AccusedCircuits()
     /// It was asked for while it stood: its peer is told of it once more, at the next turn.
     var mustTell = false
     /// Its record names a place where it is not any more.

@@ -136,12 +136,9 @@ extension MeshNode {
   }
 
   mutating func checkAnswered(_ slot: Int, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
-    let wasInDoubt = neighbours.entries[slot].paths.isInDoubt
-    let wasInUse = neighbours.entries[slot].current?.endpoint == endpoint
     guard neighbours.entries[slot].paths.answered(id, from: endpoint, now: now) else {
       return counters.count(.controlMalformed)
     }
-    judge(slot, proven: endpoint, wasInDoubt: wasInDoubt, wasInUse: wasInUse, now: now)
     advancePaths(slot, now: now)
   }
 

@@ -2,9 +2,9 @@ import MeshWire
 
 /// Chains with the entry that failed though their first relay answers: what they have in common says whether
 /// it is the entry that drops what it should pass on.
-public struct ChainFailures {
+struct ChainFailures {
   /// So many in a row, with no other relay common to all of them, point to the entry.
-  public static let enough = 3
+  static let enough = 3
   /// Failures of circuits that have been counted, so that none counts twice.
   static let remembered = 16
 

@@ -72,9 +72,6 @@ public struct RelaySelection {
   public internal(set) var entry: KeyHash?
   /// Earlier entries that were given up on suspicion, the longest ago first: at most ``entryLimit``.
   private var suspects: [KeyHash] = []
-  /// First relays of chains that can't begin at the entry, or shall not while it is in doubt: fewer than
-  /// ``entryLimit``, so that whoever can bring that about chooses among those, and no others.
-  private var spares: [KeyHash] = []
   private var failures = ChainFailures()
   /// Relays that broke promises, and whose record was forgotten because it was one of too many.
   public private(set) var scoresForgotten: UInt64 = 0
@@ -303,7 +300,7 @@ public struct RelaySelection {
       }
     }
     let neighbours = order(eligible.map(\.keyHash), asNeighbours: true, trying: trying, now: now)
-    let another = newEntry(of: neighbours, trying: trying, now: now)
+    let another = newEntry(of: neighbours, trying: trying)
     guard let first = known ?? another.flatMap({ profiles[$0] }) else { return nil }
     if entry.map({ !isKnownGood($0, now: now) && !isAwaited($0) }) ?? true {
       entry = first.keyHash
@@ -329,26 +326,10 @@ public struct RelaySelection {
 
   /// The best that is not suspected. With ``entryLimit`` that are, the one that was longest ago: whoever
   /// stops chains from behind can choose among so many, and no more.
-  private mutating func newEntry(
-    of neighbours: [KeyHash], trying: TriedRelays, now: Instant
-  ) -> KeyHash? {
-    if let entry, isKnownGood(entry, now: now) || isAwaited(entry) {
-      return spare(of: neighbours.filter { $0 != entry }, trying: trying)
-    }
+  private func newEntry(of neighbours: [KeyHash], trying: TriedRelays) -> KeyHash? {
     let fresh = neighbours.first { !suspects.contains($0) && !trying.leavesOut($0) }
     if suspects.count < Self.entryLimit, let fresh { return fresh }
     return suspects.first { neighbours.contains($0) && !trying.leavesOut($0) } ?? neighbours.first
-  }
-
-  private mutating func spare(of neighbours: [KeyHash], trying: TriedRelays) -> KeyHash? {
-    spares.removeAll { profiles[$0] == nil }
-    let others = neighbours.filter { !trying.leavesOut($0) }
-    guard spares.count >= Self.entryLimit - 1 else {
-      guard let chosen = others.first else { return nil }
-      if !spares.contains(chosen) { spares.append(chosen) }
-      return chosen
-    }
-    return others.first { spares.contains($0) }
   }
 
   /// An entry that can't serve this one chain, because it is kin of its last relay, stays the entry of

@@ -174,6 +174,8 @@ struct PathProbe {
       asked = nil
       isDoubted = false
       tries = 0
+      // A doubt may have come in the middle of a search.
+      if raiseAt == nil { search(now) }
       return true
     }
     proven = size
