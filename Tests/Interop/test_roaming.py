@@ -267,10 +267,13 @@ def test_python_stays_while_its_challenge_is_not_answered(peer, swift):
     session = python_calls(a, b)
     settle(a, b)
     a.shown[b.address] = MAPPED
-    a.drops_incoming = Loses(DATAGRAM)
     swift_sends(a, b)
-    b.drive(a, lambda: False, seconds=3.5)
-    assert session.roaming.address == b.address and session.roaming.challenge is None
+    assert b.drive(a, lambda: session.roaming.challenge is not None)
+    # Not only the answers: whatever else came from there would be cause for another challenge.
+    heard = a.drops_incoming = Hears(loses=True)
+    assert b.drive(a, lambda: session.roaming.challenge is None, seconds=6)
+    assert session.roaming.address == b.address
+    assert any(len(datagram) == DATAGRAM for datagram in heard.datagrams), "Swift has answered"
     assert 1 <= len([d for d in a.sent if len(d) == DATAGRAM]) <= 3
 
 

@@ -121,13 +121,20 @@ struct ControlServerTests {
   @Test("The 33rd program at once is told that there are too many")
   func tooManyClients() async throws {
     let path = path
-    let refusals = try await serving { _, _ in
+    let refusals = try await serving { _, emit in
+      try await emit(.peers([]), true)
+      for await _ in AsyncStream<Void>.makeStream().stream {}  // until the server ends
     } _: {
-      let silent = try (0..<ControlServer.clientLimit).map { _ in
-        try UnixStream(connectingTo: path, timeout: 5)
+      let held = try (0..<ControlServer.clientLimit).map { _ in
+        try UnixStream(connectingTo: path, timeout: 30)
       }
-      defer { for stream in silent { stream.close() } }
-      // Connections are met in any order: the last may come before one of the silent ones.
+      defer { for stream in held { stream.close() } }
+      // Whose first line has come is counted.
+      for stream in held {
+        try stream.write(ControlLine.encode(ControlEnvelope(ControlRequest.peers)))
+        _ = try #require(try stream.readLine(limit: ControlLine.maximumLength))
+      }
+      // A refused program may be told before it has written, and then its writing fails.
       for _ in 0..<1_000 {
         do { _ = try ControlClient(socketPath: path).send(.status) } catch let failure as ControlFailure {
           return failure.message
