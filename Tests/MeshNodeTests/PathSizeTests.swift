@@ -95,6 +95,72 @@ struct PathSizeTests {
     }
   }
 
+  /// Sends a large packet each 100 ms, one way alone; the longest time in which none arrived.
+  private func longestSilence(_ net: inout SmallInternet, for time: Duration) -> Duration {
+    let packet = Packet.udp(
+      from: Packet.address(net.peerID(0)), to: Packet.address(net.peerID(1)), size: 1_419 - 48)
+    var (heard, longest) = (net.now, Duration.zero)
+    for _ in 0..<Int(time / .milliseconds(100)) {
+      let before = net.hosts[1].delivered.count
+      net.transmit(packet, from: 0)
+      net.run(.milliseconds(100))
+      longest = max(longest, net.now - heard)
+      if net.hosts[1].delivered.count > before { heard = net.now }
+    }
+    return longest
+  }
+
+  /// TCP repeats after about 0.3, 0.8 and 2 s, and then after 4: what is found out later costs 8.
+  @Test(
+    "a path that begins to lose large datagrams alone holds what is sent up for less than 1.5 s",
+    arguments: [0, 2, 4])
+  func shrinkingPath(later: Int) throws {
+    var net = try net(peers: 1)
+    net.delay = { _, _ in .milliseconds(40) }
+    net.run(.seconds(3))
+    #expect(longestSilence(&net, for: .seconds(1 + later)) < .milliseconds(200))
+    #expect(net.state(of: 1, at: 0)?.path?.payload == 1_452)
+    net.wire = { datagram, _, _ in datagram.count > 1_252 ? [] : [datagram] }
+    let longest = longestSilence(&net, for: .seconds(15))
+    #expect(longest < .milliseconds(1_500), "silent for \(longest)")
+    #expect(net.state(of: 1, at: 0)?.path?.payload == 1_232)
+  }
+
+  @Test("traffic that goes one way alone, over a path that carries all, is rarely sent in two datagrams")
+  func oneWay() throws {
+    var net = try net(peers: 1)
+    net.delay = { _, _ in .milliseconds(40) }
+    net.run(.seconds(3))
+    var large = 0
+    let sender = net.hosts[0].endpoint
+    net.wire = { datagram, from, _ in
+      if from == sender, datagram.count > 1_400 { large += 1 }
+      return [datagram]
+    }
+    #expect(longestSilence(&net, for: .seconds(20)) < .milliseconds(200))
+    #expect(large > 190, "\(large) of 200 in one")
+    #expect(net.state(of: 1, at: 0)?.path?.payload == 1_452)
+  }
+
+  @Test("packets in two pieces that fit no single datagram say nothing of the path")
+  func largePackets() throws {
+    var net = try net(peers: 1)
+    net.delay = { _, _ in .milliseconds(40) }
+    net.run(.seconds(3))
+    let ends = [net.peerID(0), net.peerID(1)].map(Packet.address)
+    for size in [1_419, 2_800, 1_419, 1_420, 2_824] {
+      for (from, to) in [(0, 1), (1, 0)] {
+        let packet = Packet.udp(from: ends[from], to: ends[to], size: size - 48)
+        net.transmit(packet, from: from)
+        net.run(.milliseconds(50))
+        let isWhole = net.hosts[to].delivered.last == packet
+        #expect(isWhole, "\(size) from \(from)")
+        #expect(net.state(of: to, at: from)?.path?.payload == 1_452, "after \(size) from \(from)")
+        #expect(net.state(of: from, at: to)?.path?.payload == 1_452, "after \(size) from \(from)")
+      }
+    }
+  }
+
   @Test("when the host refuses a datagram as too large, its path gets smaller ones, and no other does")
   func refusedByTheHost() throws {
     var net = try net(peers: 2)

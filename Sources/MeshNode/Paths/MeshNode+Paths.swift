@@ -96,6 +96,9 @@ extension MeshNode {
       guard let slot = neighbours.slot(peerID), neighbours.entries[slot].current != nil else { return }
       switch action {
       case .check(let id, let endpoint):
+        if neighbours.entries[slot].paths.inUse == endpoint {
+          neighbours.entries[slot].current!.session.pathAsked(now: now, into: &sessionActions)
+        }
         neighbours.entries[slot].current!.session.check(endpoint, id: id, now: now, into: &sessionActions)
         performSessionActions(slot, current: true, now)
       case .use(let endpoint, let change): use(endpoint, change, slot: slot, now: now)
@@ -138,6 +141,10 @@ extension MeshNode {
   mutating func checkAnswered(_ slot: Int, _ id: UInt64, from endpoint: Endpoint, now: Instant) {
     guard neighbours.entries[slot].paths.answered(id, from: endpoint, now: now) else {
       return counters.count(.controlMalformed)
+    }
+    if neighbours.entries[slot].paths.inUse == endpoint {
+      neighbours.entries[slot].current?.session.pathAnswered(now: now, into: &sessionActions)
+      performSessionActions(slot, current: true, now)
     }
     advancePaths(slot, now: now)
   }

@@ -43,8 +43,8 @@ struct PathProbe {
   /// confirmed.
   private var isDoubted = false
   private var doubtedAt: Instant?
-  /// The peer's datagrams of more than that have come, whole.
-  private var peerSendsLarge = false
+  /// The largest datagram with a message of the peer's, since it last gave cause for a doubt.
+  private var largestHeard = 0
 
   /// When ``fire(now:)`` is wanted; `nil` until ``start(now:)``.
   var next: Instant? { asked == nil ? earlier(raiseAt, confirmAt) : due }
@@ -144,14 +144,33 @@ struct PathProbe {
     confirm(now)
   }
 
-  mutating func heardLarge() { peerSendsLarge = true }
+  /// The path in use is silent, and asked by a check whether it carries anything: so is the size in use, if
+  /// datagrams of it went out. Returns whether a probe is to go ahead of that check.
+  mutating func pathAsked(now: Instant) -> Bool {
+    guard asked == nil, confirmAt != nil else { return false }
+    confirm(now)
+    return true
+  }
 
-  /// The peer sends in pieces what it sent whole before: the path has shrunk its way, and most likely ours.
-  /// Not when it does so because of a doubt of ours: the two would go on for ever.
-  mutating func heardPiece(now: Instant) {
-    guard peerSendsLarge else { return }
-    peerSendsLarge = false
-    if let doubtedAt, now - doubtedAt < Limits.probeConfirmation { return }
+  /// A check of the path in use, which every path's size suffices for, was answered, and a larger probe that
+  /// went ahead of it was not.
+  mutating func pathAnswered(now: Instant) {
+    guard asked != nil, question == .confirmation, tries > 0 else { return }
+    isDoubted = true
+    doubtedAt = now
+  }
+
+  /// A whole message of the peer's came in one datagram of `size`.
+  mutating func heardWhole(_ size: Int) {
+    if size > Layout.basePayload { largestHeard = max(largestHeard, size) }
+  }
+
+  /// The peer sends in pieces what it sent whole before, in a datagram of `size`: the path has shrunk its
+  /// way, and most likely ours. Not when it does so because of a doubt of ours: the two would go on for ever.
+  mutating func heardInPieces(_ size: Int, now: Instant) {
+    guard size > Layout.basePayload, size <= largestHeard else { return }
+    largestHeard = 0
+    if let doubtedAt, now - doubtedAt < Limits.probeDoubtPause { return }
     doubt(now: now)
   }
 
@@ -245,6 +264,18 @@ extension Session {
   /// sent than every path carries.
   public mutating func sizeDoubted(now: Instant, into actions: inout [SessionAction]) {
     probe.doubt(now: now)
+    notePath(&actions)
+  }
+
+  /// The path in use is silent, and about to be asked by a check: whether it still carries what is sent there
+  /// is asked as well, and known when one of the two is answered.
+  public mutating func pathAsked(now: Instant, into actions: inout [SessionAction]) {
+    if probe.pathAsked(now: now) { fireProbe(now, &actions) }
+  }
+
+  /// A check of the path in use was answered.
+  public mutating func pathAnswered(now: Instant, into actions: inout [SessionAction]) {
+    probe.pathAnswered(now: now)
     notePath(&actions)
   }
 

@@ -39,15 +39,17 @@ extension Session {
     if owesAnswerSince == nil { owesAnswerSince = now }
     let body = Layout.transportHeaderSize + 1..<end
     let kind = ContentKind(rawValue: datagram[Layout.transportHeaderSize])
-    noteSize(of: datagram.count, kind, now, &actions)
     switch kind {
     case .packet:
+      probe.heardWhole(datagram.count)
       return body.isEmpty ? drop(.malformed) : .packet(body)
     case .control:
       return control(bytes(datagram, body), datagramSize: datagram.count, arrival, now, &actions)
     case .packetPiece:
       switch piece(bytes(datagram, body), of: .packetPiece, receiveIndex, now) {
-      case .complete(let packet): return .assembled(packet)
+      case .complete(let packet):
+        noteInPieces(packet, now, &actions)
+        return .assembled(packet)
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
@@ -57,10 +59,14 @@ extension Session {
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
-    case .cell: return body.isEmpty ? drop(.malformed) : .cell(body)
+    case .cell:
+      probe.heardWhole(datagram.count)
+      return body.isEmpty ? drop(.malformed) : .cell(body)
     case .cellPiece:
       switch piece(bytes(datagram, body), of: .cellPiece, receiveIndex, now) {
-      case .complete(let cell): return .assembledCell(cell)
+      case .complete(let cell):
+        noteInPieces(cell, now, &actions)
+        return .assembledCell(cell)
       case .waiting: return .handled
       case .dropped(let reason): return drop(reason)
       }
@@ -68,17 +74,13 @@ extension Session {
     }
   }
 
-  private mutating func noteSize(
-    of size: Int, _ kind: ContentKind?, _ now: Instant, _ actions: inout [SessionAction]
+  /// A packet or a cell came in pieces. Probes are no sign of what a path carries, and control messages
+  /// rarely are large.
+  private mutating func noteInPieces(
+    _ message: [UInt8], _ now: Instant, _ actions: inout [SessionAction]
   ) {
-    switch kind {
-    case .packet, .cell: if size > Layout.basePayload { probe.heardLarge() }
-    case .packetPiece, .cellPiece:
-      probe.heardPiece(now: now)
-      notePath(&actions)
-    // Probes are large to find something out, and control messages rarely are.
-    case .control, .controlPiece, nil: break
-    }
+    probe.heardInPieces(Layout.emptySize + 1 + message.count, now: now)
+    notePath(&actions)
   }
 
   /// Something authentic came under the keys at `position`.
