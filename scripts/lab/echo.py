@@ -78,7 +78,8 @@ class Echo:
 class Transfer:
     """A file over TCP from one machine to another by their overlay addresses; the longest silence is measured.
 
-    Its content is chance and its checksum goes ahead of it. `progress` is how much has arrived.
+    That is the longest time in which the receiver got nothing, connecting included. The content is chance, and its
+    checksum comes after it. `arrived` is how much has.
     """
 
     def __init__(self, sender, receiver, target, port, size, patience=30.0):
@@ -86,6 +87,7 @@ class Transfer:
         self.arrived, self.longest_stall, self.seconds = 0, 0.0, 0.0
         self.error, self.equal = None, False
         self._sender, self._receiver, self._target, self._port = sender, receiver, target, port
+        self._begun = 0.0
         self._block = os.urandom(CHUNK)
         self._threads = []
 
@@ -101,6 +103,7 @@ class Transfer:
             threading.Thread(target=self._guard, args=(self._receive, listener), daemon=True),
             threading.Thread(target=self._guard, args=(self._send,), daemon=True),
         ]
+        self._begun = time.monotonic()
         for thread in self._threads:
             thread.start()
         return self
@@ -142,7 +145,7 @@ class Transfer:
             connection, _ = listener.accept()
         with connection:
             connection.settimeout(self.patience)
-            begun = last = time.monotonic()
+            begun, last = time.monotonic(), self._begun
             digest, tail = hashlib.sha256(), b""
             while True:
                 data = connection.recv(CHUNK)

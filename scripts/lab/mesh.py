@@ -94,9 +94,13 @@ class Mesh:
 
     def want_relays(self, first, second, count):
         """From now on the two use that many relays where they can't do without."""
-        for node, other in ((first, second), (second, first)):
+        self.restart(first, second, {"relay": {"hops": count}})
+
+    def restart(self, first, second, keys=None):
+        """Starts the two anew, with these keys besides the ones that they have."""
+        for node in (first, second):
             self.programs.remove(node.program)
-            node.configure({"relay": {"hops": count}})
+            node.configure(keys or {})
             self.programs.append(node.program)
 
     def revive(self):

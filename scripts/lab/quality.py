@@ -4,7 +4,7 @@ import time
 
 from .echo import Transfer
 from .events import Pair
-from .grid import forget
+from .grid import forget, hops
 from .mesh import TRANSFER_PORT
 from .programs import Failed
 from .report import Figure
@@ -12,13 +12,10 @@ from .report import Figure
 TIME = 12.0  # seconds of echo a rung
 INTERVAL = 0.1  # seconds from one to the next
 FILE = 256 << 10
-# What the first site's link is set to; delays are of that link alone, in ms, and met in both directions.
+SILENCE = 5  # seconds at most in which nothing passes where a link's MTU shrinks
+# What one site's link is set to; delays are of that link alone, in ms, and met in both directions.
 # `device_mtu` is of its router's outer device, which answers with ICMP; `mtu` is the link's, which drops in silence.
 CLEAN = {"loss": 0, "reorder": 0, "late": 0, "mtu": 65536, "delay": 20}
-SMALL = (
-    ("MTU 1280, the router says so", {"device_mtu": 1280}),
-    ("MTU 1280, black hole", {"mtu": 1280}),
-)
 LADDER = (
     ("clean, 80 ms", {}),
     ("1 % loss", {"loss": 0.01}),
@@ -31,7 +28,10 @@ LADDER = (
     ("200 ms", {"delay": 80}),
     ("400 ms", {"delay": 180}),
     ("800 ms", {"delay": 380}),
-    *SMALL,
+)
+SMALL = (
+    ("MTU 1280, the router says so", {"device_mtu": 1280}),
+    ("MTU 1280, black hole", {"mtu": 1280}),
 )
 
 
@@ -39,51 +39,88 @@ class Ladder:
     def __init__(self, world, mesh, say):
         self.world, self.mesh, self.say = world, mesh, say
 
-    def play(self, ends, rungs=LADDER, prefix=""):
-        """One session for the whole ladder; then at each rung a new one and a file."""
+    def play(self, direct, relayed):
+        """`direct` are two ends that reach each other, `relayed` two that only relays connect. Returns figures."""
+        figures = self.climb(direct, LADDER)
+        figures += self.shrink(direct)
+        figures += self.shrink(relayed, "relayed, ", relays=1)
+        return figures + self.shrink(relayed, "relayed, at the receiver ", worse=1, relays=1)
+
+    def shrink(self, ends, prefix="", **how):
+        """Each small MTU comes over nodes that know nothing but the large one, from use and from any router."""
         figures = []
-        link = ends[0][0].link
+        for rung in SMALL:
+            for _, machine in ends:
+                machine.shell("ip route flush cache; ip -6 route flush cache")
+            self.mesh.restart(*(self.mesh.nodes[machine.name] for _, machine in ends))
+            figures += self.climb(ends, (rung,), prefix, **how)
+        return figures
+
+    def climb(self, ends, rungs, prefix="", worse=0, relays=None):
+        """At each rung echoes and a file in the session that is there, and then a new one, for the next.
+
+        `ends[worse]` is the one whose link is worse; the first sends. `relays` is through how many at least.
+        """
+        figures = []
+        site = ends[worse][0]
+        link = site.link
         with Pair(self, ends) as pair:
             if not pair.connected:
                 self.say(pair.reason)
-            for rung, settings in rungs:
-                name = prefix + rung
-                site = ends[0][0]
-                device = settings.get("device_mtu", 1500)
-                site.outside.shell(f"ip link set wan mtu {device}")
+            for name, settings in rungs:
+                settle(pair)
+                mtu = pair.one.ask("status")[0]["mtu"]
+                site.outside.shell(f"ip link set wan mtu {settings.get('device_mtu', 1500)}")
                 on_link = {key: value for key, value in settings.items() if key != "device_mtu"}
                 self.world.internet.set_link(link, **{**CLEAN, **on_link})
                 before = self.crossed(link)
-                figures += self.rung(name, pair)
+                figures += self.rung(prefix + name, pair, site, relays, mtu)
                 if self.crossed(link) - before < TIME / INTERVAL:
-                    raise Failed(f"{name}: the packets don't cross {link}, whose quality is set")
+                    raise Failed(f"{prefix}{name}: the packets don't cross {link}, whose quality is set")
                 site.outside.shell("ip link set wan mtu 1500")
-            self.world.internet.set_link(link, **CLEAN)
+                self.world.internet.set_link(link, **CLEAN)
         return figures
 
     def crossed(self, link):
         count = self.world.internet.count(link)
         return count.packets_in + count.packets_out + count.dropped
 
-    def rung(self, name, pair):
+    def too_large(self, site):
+        """How many packets the link has lost without a word, and how many its router has refused as too large."""
+        names, values = (
+            line.split()[1:] for line in site.outside.run("cat", "/proc/net/snmp").splitlines()[:2]
+        )
+        return self.world.internet.count(site.link).dropped + int(values[names.index("FragFails")])
+
+    def rung(self, name, pair, site, relays, mtu):
         machine, other = pair.machines
-        before = session_begun(pair)
+        shrinks = "MTU" in name
+        before, refused = session_begun(pair), self.too_large(site)
+        file = Transfer(machine, other, pair.two.address, TRANSFER_PORT, FILE, patience=60)
+        if shrinks:
+            # At once: it is what is in the way when large packets are lost that makes a hole black.
+            file.start().wait()
         answers = self.mesh.echo.run(
             machine, pair.two.address, TIME, INTERVAL, until_first=False, size=64
         )
         last = max((sent for sent, _ in answers), default=0.0)
-        file = Transfer(machine, other, pair.two.address, TRANSFER_PORT, FILE, patience=60).start().wait()
-        after = session_begun(pair)
+        if not shrinks:
+            file.start().wait()
+        after, refused = session_begun(pair), self.too_large(site) - refused
+        path = pair.one.peer(pair.two.name)["path"]
         # Packets sent in the last seconds may be lost by chance; none of the last four means that nothing comes.
         kept = None not in (before, after) and after < before + 1.5 and last > TIME - 4
         forget(*pair.ends)
         self.mesh.reset(pair.one, pair.two)
         first = self.mesh.echo.run(machine, pair.two.address, 20)
+        longest = SILENCE if shrinks else None
         figures = [
             Figure(f"{name}: session kept", float(kept), "", at_least=1),
             Figure(f"{name}: echoes answered", round(100 * len(answers) / (TIME / INTERVAL), 1), "%"),
+            Figure(f"{name}: longest silence", silence(answers), "s", at_most=longest),
+            Figure(f"{name}: relays in use", hops(path), "", at_least=relays),
             Figure(f"{name}: 256 KiB arrive whole", float(file.ok), "", at_least=1),
-            Figure(f"{name}: longest stall", round(file.longest_stall, 2), "s", 5 if "MTU" in name else None),
+            Figure(f"{name}: longest stall", round(file.longest_stall, 2), "s", at_most=longest),
             Figure(f"{name}: 256 KiB take", round(file.seconds, 2) if file.ok else None, "s"),
             Figure(
                 f"{name}: new session, first byte",
@@ -92,13 +129,22 @@ class Ladder:
                 at_most=20,
             ),
         ]
+        if shrinks:
+            # Nothing is shown where nothing larger went before, or nothing was too large.
+            figures += [
+                Figure(f"{name}: the device's MTU before", mtu, "bytes", at_least=1281),
+                Figure(f"{name}: packets that were too large", refused, "", at_least=1),
+            ]
         self.say(
             ", ".join(f"{f.name.split(': ')[1]} {f.value}" for f in figures) + f" ({name}) {file.error or ''}"
         )
-        # Both ends may have begun: the session that stays is there for the next rung.
-        self.world.internet.set_link(pair.ends[0][0].link, **CLEAN)
-        settle(pair)
         return figures
+
+
+def silence(answers):
+    """The longest time between two answers, in seconds; also that before the first and after the last."""
+    times = [0.0, *sorted(sent + trip for sent, trip in answers), TIME]
+    return round(max(later - earlier for earlier, later in zip(times, times[1:])), 2)
 
 
 def settle(pair, quiet=6, patience=40):
