@@ -63,6 +63,7 @@ struct RecordingCore: NodeCore {
 
   mutating func pathRefused(size: Int, to endpoint: Endpoint, now: Instant) {
     calls.append(.pathRefused(size: size, endpoint))
+    actions.append(.send([UInt8(ascii: "r")], to: endpoint))
   }
 
   mutating func advance(to now: Instant, wall: WallTime) {

@@ -47,11 +47,11 @@ class Ladder:
         return figures + self.shrink(relayed, "relayed, at the receiver ", worse=1, relays=1)
 
     def shrink(self, ends, prefix="", **how):
-        """Each small MTU comes over nodes that know nothing but the large one, from use and from any router."""
+        """Each small MTU comes over nodes that know nothing but the large one, and hosts that remember no path."""
         figures = []
         for rung in SMALL:
             for _, machine in ends:
-                machine.shell("ip route flush cache; ip -6 route flush cache")
+                machine.shell("ip route flush cache; ip -6 route flush cache; ip tcp_metrics flush all")
             self.mesh.restart(*(self.mesh.nodes[machine.name] for _, machine in ends))
             figures += self.climb(ends, (rung,), prefix, **how)
         return figures

@@ -106,20 +106,25 @@ private enum Source {
 
   private mutating func finishTurn(mustAdvance: Bool) {
     now = HostClock.now
-    if let refused = refusedPath {
-      refusedPath = nil
-      core.pathRefused(size: refused.size, to: refused.to, now: now)
-      performActions()
-    }
     if mustAdvance || core.nextDeadline.map({ $0 <= now }) == true {
       core.advance(to: now, wall: HostClock.wall)
       performActions()
     }
     flushDatagrams()
+    // Told before anything else is sealed: what TCP repeats next must not be too large again.
+    tellRefusedPath()
+    flushDatagrams()
     flushStreams()
     armTimer()
     if now >= reportDue { reportDrops() }
     flushMetrics()
+  }
+
+  private mutating func tellRefusedPath() {
+    guard let refused = refusedPath else { return }
+    refusedPath = nil
+    core.pathRefused(size: refused.size, to: refused.to, now: now)
+    performActions()
   }
 
   private mutating func flushMetrics() {
