@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import MeshPaths
 import MeshWire
+import NIOCore
 import Observability
 import ServiceLifecycle
 import Testing
@@ -44,6 +45,23 @@ import Testing
   private func request(_ attributes: [STUNAttribute] = []) throws -> STUNMessage {
     let transaction = try #require(STUNTransaction((0..<12).map { _ in UInt8.random(in: .min ... .max) }))
     return STUNMessage(.request, transaction, attributes: attributes)
+  }
+
+  @Test(arguments: [
+    "198.51.100.7:0", "224.0.0.1:9", "169.254.1.1:9", "[fd73:6d01::1]:9", "[fe80::1]:9",
+  ])
+  func `a request that seems to come from where nothing may go is counted and not answered`(
+    source: String
+  ) throws {
+    let desk = STUNDesk(addresses([Self.first, Self.second], (3_478, 3_479)), clock: TestClock().clock)
+    let place = try #require(STUNDesk.sockets(of: addresses([Self.first], (3_478, 3_479))).first).place
+    let plain = try request().encoded
+    let endpoint = try #require(Endpoint(source))
+    desk.take(
+      plain, from: try SocketAddress(ipAddress: "\(endpoint.address)", port: Int(endpoint.port)), at: place)
+    #expect(desk.counters.values == [0, 0, 0, 0, 1, 0])
+    desk.take(plain, from: try SocketAddress(ipAddress: "198.51.100.7", port: 9), at: place)
+    #expect(desk.counters.responder.answered == 1)
   }
 
   @Test func `with two addresses it answers from the socket that it was asked to`() async throws {

@@ -13,20 +13,23 @@ struct STUNPlace: Hashable, Sendable {
 final class STUNDesk: Sendable {
   struct Counters: Hashable, Sendable {
     let responder: STUNResponder.Counters
+    /// Requests that seem to come from where nothing may go.
+    let misplaced: Int
     /// Answers that a socket had no room for.
     let unsent: Int
 
-    static let outcomes = ["answered", "refused", "malformed", "limited", "unsent"]
+    static let outcomes = ["answered", "refused", "malformed", "limited", "source_refused", "unsent"]
 
     /// In the order of ``outcomes``.
     var values: [Int] {
-      [responder.answered, responder.refused, responder.malformed, responder.limited, unsent]
+      [responder.answered, responder.refused, responder.malformed, responder.limited, misplaced, unsent]
     }
   }
 
   private struct State {
     var responder: STUNResponder
     var channels: [STUNPlace: any Channel] = [:]
+    var misplaced = 0
     var unsent = 0
   }
 
@@ -62,11 +65,20 @@ final class STUNDesk: Sendable {
 
   func open(_ channel: any Channel, at place: STUNPlace) { state.withLock { $0.channels[place] = channel } }
 
-  var counters: Counters { state.withLock { Counters(responder: $0.responder.counters, unsent: $0.unsent) } }
+  var counters: Counters {
+    state.withLock { Counters(responder: $0.responder.counters, misplaced: $0.misplaced, unsent: $0.unsent) }
+  }
+
+  /// Whether a stranger's request may seem to come from there. One from loopback is this machine's own: the
+  /// kernel takes none of these from a network.
+  private static func mayAnswer(_ source: Endpoint) -> Bool {
+    source.isDialable || source.address.isLoopback && source.port != 0
+  }
 
   /// Answers a datagram that came in at one of the sockets, by the same or another.
   func take(_ datagram: [UInt8], from address: SocketAddress, at place: STUNPlace) {
     guard let source = Endpoint(address) else { return }
+    guard Self.mayAnswer(source) else { return state.withLock { $0.misplaced += 1 } }
     let now = clock.monotonic()
     let answer = state.withLock { state -> (bytes: [UInt8], channel: any Channel)? in
       guard let answer = state.responder.answer(datagram, from: source, at: place.socket, now: now),
