@@ -96,7 +96,7 @@ extension MeshNode {
       guard let slot = neighbours.slot(peerID), neighbours.entries[slot].current != nil else { return }
       switch action {
       case .check(let id, let endpoint):
-        if neighbours.entries[slot].paths.inUse == endpoint {
+        if asksForSize(slot, endpoint) {
           neighbours.entries[slot].current!.session.pathAsked(now: now, into: &sessionActions)
         }
         neighbours.entries[slot].current!.session.check(endpoint, id: id, now: now, into: &sessionActions)
@@ -108,6 +108,12 @@ extension MeshNode {
         wishForStream(slot, now: now)
       }
     }
+  }
+
+  /// Whether a check of this way says something of the size that goes there: cells and streams carry all
+  /// sizes that are tried alike.
+  private func asksForSize(_ slot: Int, _ endpoint: Endpoint) -> Bool {
+    endpoint.carrier == .udp && neighbours.entries[slot].paths.inUse == endpoint
   }
 
   private mutating func use(_ endpoint: Endpoint, _ change: PathChange, slot: Int, now: Instant) {
@@ -142,7 +148,7 @@ extension MeshNode {
     guard neighbours.entries[slot].paths.answered(id, from: endpoint, now: now) else {
       return counters.count(.controlMalformed)
     }
-    if neighbours.entries[slot].paths.inUse == endpoint {
+    if asksForSize(slot, endpoint) {
       neighbours.entries[slot].current?.session.pathAnswered(now: now, into: &sessionActions)
       performSessionActions(slot, current: true, now)
     }

@@ -122,7 +122,10 @@ enum Limits {
   static let probeTries = 3
   static let probePause = Duration.seconds(600)
   static let probePauseAfterLoss = Duration.seconds(60)
-  static let probeConfirmation = Duration.seconds(2)
+  static let probeConfirmation = Duration.seconds(1)
+  static let confirmationTries = 6
+  static let probeGrace = Duration.milliseconds(500)
+  static let checkedProbeGrace = Duration.milliseconds(250)
   static let probeDoubtPause = Duration.seconds(5)
   static let challengeInterval = Duration.seconds(1)
   static let challengeTries = 3

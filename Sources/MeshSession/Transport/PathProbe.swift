@@ -4,7 +4,8 @@ public import MeshWire
 ///
 /// The largest size is asked first, because most paths carry it: those are found in one round trip. Otherwise
 /// the middle of what is left, until nothing is. A size counts only when a probe of that size was answered;
-/// three probes without an answer rule it out, and what is larger with it.
+/// probes without an answer rule it out, and what is larger with it: three of a size that is new, six of the
+/// one in use, which only small datagrams use meanwhile.
 struct PathProbe {
   static let request: UInt8 = 0x30
   static let answer: UInt8 = 0x31
@@ -34,6 +35,13 @@ struct PathProbe {
   private var isRaise = false
   /// The next probe, or the end of the wait for the answer to the last one.
   private var due: Instant?
+  /// How often the size of a search had been asked for when a confirmation came in between.
+  private var pausedTries: Int?
+  private var firstAskedAt: Instant?
+  /// How long the answer to a probe that was asked for once has taken.
+  private var roundTrip = Duration.zero
+  /// Something of the peer's has come since the size in use was first asked about.
+  private var hasHeard = false
   /// When a search that is over begins anew, or an unused path is asked whether it is as it was.
   private var raiseAt: Instant?
   /// When it is asked whether large datagrams still pass, because some were sent.
@@ -42,12 +50,16 @@ struct PathProbe {
   /// Something speaks against the size in use: nothing larger goes out than every path carries until it is
   /// confirmed.
   private var isDoubted = false
+  /// When the peer last had cause to see pieces because of a doubt here.
   private var doubtedAt: Instant?
   /// The largest datagram with a message of the peer's, since it last gave cause for a doubt.
   private var largestHeard = 0
 
   /// When ``fire(now:)`` is wanted; `nil` until ``start(now:)``.
-  var next: Instant? { asked == nil ? earlier(raiseAt, confirmAt) : due }
+  var next: Instant? {
+    guard asked != nil else { return earlier(raiseAt, confirmAt) }
+    return question == .search ? earlier(due, confirmAt) : due
+  }
 
   /// The size that datagrams may have now. While a confirmation is overdue that is what every path carries:
   /// should the path have begun to lose large ones, nothing more is lost while that is found out.
@@ -60,7 +72,7 @@ struct PathProbe {
   /// Whether what the path carries is known: the search for it is over, or only looks for more.
   var isDecided: Bool {
     guard asked != nil else { return raiseAt != nil }
-    return question == .confirmation ? !isInDoubt : isRaise
+    return question == .search ? isRaise : !isInDoubt && (pausedTries == nil || isRaise)
   }
 
   /// A path of which nothing is known, and nothing asked until ``start(now:)``.
@@ -88,7 +100,8 @@ struct PathProbe {
   /// Asks for the next size, or is done.
   private mutating func search(_ now: Instant) {
     question = .search
-    tries = 0
+    tries = pausedTries ?? 0
+    pausedTries = nil
     asked = candidate
     guard asked == nil else {
       due = now
@@ -108,16 +121,35 @@ struct PathProbe {
 
   /// What to do at ``next``: send a probe of the size that is returned, or nothing for now.
   mutating func fire(now: Instant) -> Int? {
-    if asked == nil { beginAgain(now) }
-    if let asked, tries >= Limits.probeTries { ruleOut(asked, now) }
+    if let confirmAt, confirmAt <= now, question == .search || asked == nil {
+      confirm(now)
+    } else if asked == nil {
+      beginAgain(now)
+    }
+    if let asked, tries >= mostTries { ruleOut(asked, now) }
     guard let asked else { return nil }
     tries += 1
-    due = now + Limits.probeInterval
+    if tries == 1 { firstAskedAt = now }
+    if question == .confirmation, tries > 1 { doubtedAt = now }
+    due = now + wait
     return asked
   }
 
+  /// While nothing at all comes, it is not the size that is wrong: it is asked about until the session gives
+  /// the path up (SMH1.md §8).
+  private var mostTries: Int {
+    guard question == .confirmation else { return Limits.probeTries }
+    return hasHeard ? Limits.confirmationTries : .max
+  }
+
+  /// To the next probe. Only small datagrams go while a confirmation is overdue, so that the first wait is
+  /// short.
+  private var wait: Duration {
+    guard question == .confirmation, tries == 1 else { return Limits.probeInterval }
+    return min(max(roundTrip * 2, Limits.probeGrace), Limits.probeInterval)
+  }
+
   private mutating func beginAgain(_ now: Instant) {
-    if let confirmAt, confirmAt <= now { return confirm(now) }
     guard let raiseAt, raiseAt <= now else { return }
     ceiling = highest
     guard candidate == nil else {
@@ -128,11 +160,14 @@ struct PathProbe {
     if proven > Layout.basePayload { confirm(now) }
   }
 
+  /// A search that is under way goes on afterwards.
   private mutating func confirm(_ now: Instant) {
+    if asked != nil, question == .search { pausedTries = tries }
     confirmAt = nil
     question = .confirmation
     asked = proven
     tries = 0
+    hasHeard = false
     due = now
   }
 
@@ -144,20 +179,28 @@ struct PathProbe {
     confirm(now)
   }
 
-  /// The path in use is silent, and asked by a check whether it carries anything: so is the size in use, if
-  /// datagrams of it went out. Returns whether a probe is to go ahead of that check.
+  /// The path in use is asked by a check whether it carries anything: so is the size in use, if datagrams of
+  /// it went out. Returns whether a probe is to go ahead of that check.
   mutating func pathAsked(now: Instant) -> Bool {
-    guard asked == nil, confirmAt != nil else { return false }
+    guard confirmAt != nil, question == .search || asked == nil else { return false }
     confirm(now)
     return true
   }
 
-  /// A check of the path in use, which every path's size suffices for, was answered, and a larger probe that
-  /// went ahead of it was not.
+  /// A check of the path in use, which every path's size suffices for, was answered: a larger probe that went
+  /// ahead of it has little time left.
   mutating func pathAnswered(now: Instant) {
-    guard asked != nil, question == .confirmation, tries > 0 else { return }
+    guard asked != nil, question == .confirmation, tries == 1 else { return }
+    due = min(due ?? now, now + Limits.checkedProbeGrace)
+  }
+
+  /// Something authentic has come. What was asked while nothing came at all says nothing of the size.
+  mutating func heard() {
+    guard !hasHeard else { return }
+    hasHeard = true
+    guard asked != nil, question == .confirmation, tries > 1 else { return }
     isDoubted = true
-    doubtedAt = now
+    tries = 1
   }
 
   /// A whole message of the peer's came in one datagram of `size`.
@@ -183,18 +226,19 @@ struct PathProbe {
       isDoubted = false
       confirmAt = nil
     }
+    pausedTries = nil
     search(now)
   }
 
   /// An answer for `size` came. Returns whether it was asked for.
   mutating func answered(_ size: Int, now: Instant) -> Bool {
     guard tries > 0, size == asked else { return false }
+    if tries == 1, let firstAskedAt { roundTrip = now - firstAskedAt }
     guard question == .search else {
       asked = nil
       isDoubted = false
       tries = 0
-      // A doubt may have come in the middle of a search.
-      if raiseAt == nil { search(now) }
+      if pausedTries != nil { search(now) }
       return true
     }
     proven = size
@@ -214,7 +258,7 @@ struct PathProbe {
 
   /// A datagram went out that only a proven path carries: whether it still does is asked a little later.
   mutating func sentLarge(now: Instant) {
-    guard asked == nil, confirmAt == nil, proven > Layout.basePayload else { return }
+    guard confirmAt == nil, proven > Layout.basePayload, question == .search || asked == nil else { return }
     confirmAt = now + Limits.probeConfirmation
   }
 }

@@ -79,13 +79,14 @@ extension Session {
   private mutating func noteInPieces(
     _ message: [UInt8], _ now: Instant, _ actions: inout [SessionAction]
   ) {
-    probe.heardInPieces(Layout.emptySize + 1 + message.count, now: now)
+    probe.heardInPieces(Layout.wholeOverhead + message.count, now: now)
     notePath(&actions)
   }
 
   /// Something authentic came under the keys at `position`.
   private mutating func heard(_ position: Int, _ now: Instant, _ actions: inout [SessionAction]) {
     lastReceived = now
+    probe.heard()
     if confirmedAt == nil { confirmedAt = now }
     unansweredSince = nil
     if !isConfirmed {
