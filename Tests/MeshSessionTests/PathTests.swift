@@ -180,7 +180,7 @@ import Testing
     if !isBroken { #expect(probes(world, since: mark) == [1_452]) }
   }
 
-  /// One packet of 1,379 bytes from Alice each 100 ms, which a datagram of 1,412 takes, and a small one from Bob.
+  /// One packet of 1,379 bytes from Alice each 100 ms, which a datagram of 1,412 takes; a small one from Bob.
   private func talk(_ world: World, for time: Duration) {
     for _ in 0..<Int(time / .milliseconds(100)) {
       world.alice.send([UInt8](repeating: 0x60, count: 1_379), now: world.now)
