@@ -1,8 +1,9 @@
 import MeshCrypto
-import MeshNode
 import MeshRelay
 import MeshWire
 import Testing
+
+@testable import MeshNode
 
 @Suite("Chains of relays")
 struct RelayChainTests {
@@ -131,6 +132,28 @@ struct RelayChainTests {
     let lost = world.net.hosts[dead].identity.keyHash
     #expect(world.reservations(world.b).count == 2)
     #expect(!world.reservations(world.b).contains { $0.relay == lost })
+  }
+
+  @Test("the last packets that went into the silence of a dead relay go again by the next path, and no more")
+  func repeatsWhatWasLost() throws {
+    var (world, dead) = try connected()
+    let endpoint = world.net.hosts[dead].endpoint
+    let wire = world.net.wire
+    world.net.wire = { datagram, from, to in
+      from == endpoint || to == endpoint ? [] : wire(datagram, from, to)
+    }
+    world.net.transmit(world.packet(from: world.a, to: world.b), from: world.a)
+    world.net.run(.milliseconds(800))
+    world.net.hosts[world.b].delivered = []
+    let ends = [world.a, world.b].map { Packet.address(world.net.peerID($0)) }
+    let packets = (0..<20).map { Packet.udp(from: ends[0], to: ends[1], source: $0, size: 100) }
+    for packet in packets { world.net.transmit(packet, from: world.a) }
+    #expect(world.net.hosts[world.b].delivered.isEmpty)
+    world.net.run(.seconds(5))
+    let arrived = world.net.hosts[world.b].delivered.map { packet in packets.firstIndex(of: packet) }
+    #expect(arrived == Array(4..<20))
+    let counters = world.net.hosts[world.a].node.status(now: world.net.now).counters
+    #expect(counters.packetsRepeated == 16 && counters.repeatsForgone == 4)
   }
 
   @Test(

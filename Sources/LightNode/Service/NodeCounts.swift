@@ -41,6 +41,8 @@ final class NodeCounts: Sendable {
       (counter("shadowmesh.rekeys"), \.rekeys),
       (counter("shadowmesh.peers_moved"), \.peersMoved),
       (counter("shadowmesh.path_changes"), \.pathChanges),
+      (counter("shadowmesh.packets_repeated"), \.packetsRepeated),
+      (counter("shadowmesh.packet_repeats_forgone"), \.repeatsForgone),
       (counter("shadowmesh.path_checks_withheld"), \.checksWithheld),
       (counter("shadowmesh.introductions", ("part", "asked")), \.introductionsAsked),
       (counter("shadowmesh.introductions", ("part", "taken")), \.introductionsTaken),

@@ -121,6 +121,7 @@ extension MeshNode {
     let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
     neighbours.deadlines.touch(slot)
     neighbours.entriesInPlace[slot].paths.sent(now: now)
+    keepIfUnsure(packet, slot: slot, now: now)
     switch neighbours.entriesInPlace[slot].current!.session.seal(packet, into: &output, now: now) {
     case .one(let count):
       countSent(packet.count, count, slot)
@@ -174,6 +175,14 @@ extension MeshNode {
   mutating func flushQueues(_ slot: Int, now: Instant) {
     let packets = neighbours.entries[slot].queue
     neighbours.entries[slot].queue.removeAll()
+    sendFromHere(packets, now: now)
+    let messages = neighbours.entries[slot].controlQueue
+    neighbours.entries[slot].controlQueue.removeAll()
+    for message in messages { sendControl(message, slot: slot, now: now) }
+  }
+
+  /// Sends packets that came from the device earlier.
+  mutating func sendFromHere(_ packets: [[UInt8]], now: Instant) {
     for packet in packets {
       var output = [UInt8](repeating: 0, count: packet.count + 128)
       var span = output.mutableSpan
@@ -185,9 +194,6 @@ extension MeshNode {
       case .queued, .relayed, .dropped: break
       }
     }
-    let messages = neighbours.entries[slot].controlQueue
-    neighbours.entries[slot].controlQueue.removeAll()
-    for message in messages { sendControl(message, slot: slot, now: now) }
   }
 }
 
