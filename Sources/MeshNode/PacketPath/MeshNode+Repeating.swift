@@ -1,9 +1,10 @@
 import MeshPaths
 import MeshWire
 
-/// What goes out while the path in use is asked whether it carries anything is most likely lost. The last of it
-/// goes again by the path that takes its place: TCP repeats ever more rarely, and what it sent into the silence
-/// would be missed for as long again as the silence was. IP may deliver a packet twice (RFC 791 §3.1).
+/// What goes out while the path in use is asked whether it carries anything is most likely lost. The last
+/// of it goes again by the path that takes its place: TCP repeats ever more rarely, and what it sent into the
+/// silence would be missed for as long again as the silence was. A packet may arrive twice (RFC 8085
+/// §3.3).
 struct UnsurePackets {
   /// Packets of one peer; those that came first make room.
   static let limit = 16
