@@ -42,7 +42,7 @@ struct RelayBook {
   /// Circuits to one peer that are built at the same time.
   static let attempts = 3
   /// Between the beginnings of these. The first time is for a peer whose path in use is silent.
-  static let hurriedRetry = Duration.milliseconds(300)
+  static let hurriedRetry = Duration.milliseconds(150)
   static let firstRetry = Duration.seconds(1)
   /// After as many the wait doubles, up to this.
   static let longestRetry = Duration.seconds(60)
