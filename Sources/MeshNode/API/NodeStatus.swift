@@ -103,9 +103,9 @@ public struct NodeCounters: Sendable, Hashable {
   public var privatePartsDropped: UInt64 = 0
   /// Times that a session's packets began to go another way.
   public var pathChanges: UInt64 = 0
-  /// IP packets that were sent into a silence, and again by the path that took the silent one's place.
-  public var packetsRepeated: UInt64 = 0
-  /// Those that weren't, because more came than are kept.
+  /// Datagrams that were sent into a silence, and again by the path that took the silent one's place.
+  public var datagramsRepeated: UInt64 = 0
+  /// Those that weren't: more came than are kept, or the other path carries none as large.
   public var repeatsForgone: UInt64 = 0
   /// Path checks that weren't sent: too many had gone to addresses that others named and that never answered.
   public var checksWithheld: UInt64 = 0

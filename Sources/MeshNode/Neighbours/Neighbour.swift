@@ -44,8 +44,8 @@ struct Neighbour {
   var streamWish: StreamWish?
   /// IP packets that wait for a session.
   var queue: [[UInt8]] = []
-  /// IP packets that went out while the path in use was in question.
-  var unsure = UnsurePackets()
+  /// Datagrams with IP packets that went out while the path in use was in question.
+  var unsure = UnsureDatagrams()
   /// Control messages that wait for a session.
   var controlQueue: [ControlMessage] = []
   /// No attempt is begun before.

@@ -121,10 +121,10 @@ extension MeshNode {
     let endpoint = neighbours.entriesInPlace[slot].current!.endpoint
     neighbours.deadlines.touch(slot)
     neighbours.entriesInPlace[slot].paths.sent(now: now)
-    keepIfUnsure(packet, slot: slot, now: now)
     switch neighbours.entriesInPlace[slot].current!.session.seal(packet, into: &output, now: now) {
     case .one(let count):
       countSent(packet.count, count, slot)
+      keepIfUnsure(output.span.extracting(..<count), slot: slot, now: now)
       if case .circuit(let circuit) = endpoint.carrier {
         sendThrough(circuit, output.span.extracting(..<count))
         return .relayed
@@ -132,6 +132,8 @@ extension MeshNode {
       return .datagram(count: count, to: endpoint)
     case .two(let first, let second):
       countSent(packet.count, first + second, slot)
+      keepIfUnsure(output.span.extracting(..<first), slot: slot, now: now)
+      keepIfUnsure(output.span.extracting(first..<first + second), slot: slot, now: now)
       if case .circuit(let circuit) = endpoint.carrier {
         sendThrough(circuit, output.span.extracting(..<first))
         sendThrough(circuit, output.span.extracting(first..<first + second))
@@ -175,14 +177,6 @@ extension MeshNode {
   mutating func flushQueues(_ slot: Int, now: Instant) {
     let packets = neighbours.entries[slot].queue
     neighbours.entries[slot].queue.removeAll()
-    sendFromHere(packets, now: now)
-    let messages = neighbours.entries[slot].controlQueue
-    neighbours.entries[slot].controlQueue.removeAll()
-    for message in messages { sendControl(message, slot: slot, now: now) }
-  }
-
-  /// Sends packets that came from the device earlier.
-  mutating func sendFromHere(_ packets: [[UInt8]], now: Instant) {
     for packet in packets {
       var output = [UInt8](repeating: 0, count: packet.count + 128)
       var span = output.mutableSpan
@@ -194,6 +188,9 @@ extension MeshNode {
       case .queued, .relayed, .dropped: break
       }
     }
+    let messages = neighbours.entries[slot].controlQueue
+    neighbours.entries[slot].controlQueue.removeAll()
+    for message in messages { sendControl(message, slot: slot, now: now) }
   }
 }
 

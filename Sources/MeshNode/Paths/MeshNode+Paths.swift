@@ -127,7 +127,7 @@ extension MeshNode {
     if neighbour.isPeer, let path = pathStatus(neighbour) {
       emit(.pathChanged(neighbour.peerID, path, change.rawValue))
     }
-    if change != .better { repeatUnsure(slot, now: now) }
+    if change != .better { repeatUnsure(slot, by: endpoint, now: now) }
   }
 
   /// A check of the neighbour's came from there.
