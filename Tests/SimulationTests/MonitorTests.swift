@@ -31,8 +31,12 @@ import Testing
     monitor.sent(transport(7, 0), from: host, to: address, now: now)
     monitor.sent(transport(8, 0), from: host, to: address, now: now)
     monitor.sent(transport(7, 1), from: host, to: address, now: now)
-    #expect(monitor.violation == nil)
+    // The same datagram once more is sealed no second time.
     monitor.sent(transport(7, 1), from: host, to: address, now: now)
+    #expect(monitor.violation == nil)
+    var other = transport(7, 1)
+    other[other.count - 1] ^= 1
+    monitor.sent(other, from: host, to: address, now: now)
     #expect(monitor.violation?.invariant == .noCounterTwice)
   }
 

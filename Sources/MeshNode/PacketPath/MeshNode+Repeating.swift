@@ -2,9 +2,9 @@ import MeshPaths
 import MeshWire
 
 /// What goes out while the path in use is asked whether it carries anything is most likely lost. The last
-/// datagrams go again by the path that takes its place: TCP repeats ever more rarely, and what it sent into the
-/// silence would be missed for as long again as the silence was. They go as they were sealed, so that whoever
-/// has got one already drops it as a replay: no packet comes out twice.
+/// datagrams go again by the path that takes its place: TCP repeats ever more rarely, and what it sent into
+/// the silence would be missed for as long again as the silence was. They go as they were sealed, so that
+/// whoever has got one already drops it as a replay: no packet comes out twice.
 struct UnsureDatagrams {
   /// Datagrams to one peer; those that came first make room.
   static let limit = 32

@@ -8,8 +8,8 @@ public struct Monitor {
   /// The first that was broken; the world stands still then.
   public private(set) var violation: Violation?
 
-  /// The highest counter sent under each receiver index, by sender, and when.
-  private var counters: [Sender: (counter: UInt64, at: Instant)] = [:]
+  /// What was sealed under each receiver index, by sender.
+  private var seals: [Sender: Seals] = [:]
   /// No key lives for so long; an index that comes again later names another one.
   private static let longestKeyLife = Duration.seconds(1_200)
   /// Packets that were sent and not yet delivered, by their number; delivered ones are taken out.
@@ -26,6 +26,14 @@ public struct Monitor {
     let host: HostID
     let life: Int
     let index: UInt32
+  }
+
+  private struct Seals {
+    /// The highest counter, and when it was sent.
+    var last: (counter: UInt64, at: Instant)
+    /// Hashes of the last datagrams: who sends one again as it was seals nothing.
+    var recent: [Int]
+    static let remembered = 256
   }
 
   private struct Conversation: Hashable {
@@ -82,13 +90,21 @@ public struct Monitor {
     let index = datagram[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let counter = datagram[8..<16].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     let sender = Sender(host: host, life: lives[host, default: 0], index: index)
-    if let last = counters[sender], now - last.at < Self.longestKeyLife, counter <= last.counter {
+    let hash = datagram.hashValue
+    guard let last = seals[sender]?.last, now - last.at < Self.longestKeyLife else {
+      seals[sender] = Seals(last: (counter, now), recent: [hash])
+      return
+    }
+    if counter <= last.counter {
+      guard seals[sender]?.recent.contains(hash) != true else { return }
       broken(
         .noCounterTwice,
         "host \(host.number) sealed counter \(counter) after \(last.counter) under index \(index)",
         now: now)
     }
-    counters[sender] = (counter, now)
+    seals[sender]?.last = (counter, now)
+    if seals[sender]?.recent.count == Seals.remembered { seals[sender]?.recent.removeFirst() }
+    seals[sender]?.recent.append(hash)
   }
 
   /// A public node's answer to whoever asks how far it is: told from what a session sends as nodes do.
