@@ -35,10 +35,10 @@ extension MeshNode {
       relays.selection.add(profile)
       if relays.nextReservationLook == nil { relays.nextReservationLook = now }
       for peer in relays.wanted.keys where relays.wanted[peer]?.failures ?? 0 < 4 {
-        relays.wanted[peer]?.next = now
+        relays.wanted[peer]?.hurry(now: now)
       }
-    } else if relays.wanted[record.peerID] != nil {
-      relays.wanted[record.peerID]?.next = now
+    } else {
+      relays.wanted[record.peerID]?.hurry(now: now)
     }
   }
 
@@ -204,10 +204,7 @@ extension MeshNode {
     let places = records.record(peer, at: wall)?.reservations.filter { $0.relay != own.keyHash } ?? []
     // Where nobody knows of any relay, a record won't name one.
     guard !places.isEmpty || relays.selection.count > 0 else { return nil }
-    if places.isEmpty || relays.wanted[peer]?.needsRecord ?? false {
-      relays.wanted[peer]?.needsRecord = false
-      lookUpRecord(of: peer, now: now)
-    }
+    if places.isEmpty { lookUpRecord(of: peer, now: now) }
     relays.selection.needsStreams = streams.isUDPBlocked == true
     let order = relays.selection.order(
       places.map(\.relay), asNeighbours: hops == 1, trying: trying, now: now)
@@ -288,7 +285,10 @@ extension MeshNode {
       if relays.wanted[owner]?.doubted == circuit { relays.wanted[owner]?.doubted = nil }
       relays.wanted[owner]?.attempts.removeAll { $0 == circuit }
       relays.wanted[owner]?.mustTell = false
-      if end == .noReservation { relays.wanted[owner]?.needsRecord = true }
+      // It has places elsewhere by now, or will have.
+      if end == .noReservation { lookUpRecord(of: owner, now: now) }
+      // One of them began anew; which, it doesn't say.
+      if end == .unknownKey { for relay in path { lookUpRecord(of: relay.peerID, now: now) } }
       counters.circuitsLost += 1
       emit(.circuitEnded(owner, reason: end.description))
     }

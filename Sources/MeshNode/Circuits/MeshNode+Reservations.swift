@@ -85,6 +85,14 @@ extension MeshNode {
     if let slot = neighbours.slot(relay.peerID) { neighbours.entries[slot].isKept = false }
   }
 
+  /// There is a new session with a relay: it may have begun anew and forgotten the place, which is asked for
+  /// again. Where it has not, the place stays what it is.
+  mutating func confirmPlace(with peerID: PeerID, now: Instant) {
+    guard let relay = relays.held.keys.first(where: { $0.peerID == peerID }) else { return }
+    relays.held[relay]?.renewAt = now
+    relays.nextReservationLook = now
+  }
+
   /// The session with a relay is over: its place is asked for again at once, and given up if nobody answers.
   mutating func placeLost(with peerID: PeerID, now: Instant) {
     let relays = self.relays.held.keys.filter { $0.peerID == peerID }

@@ -33,8 +33,12 @@ struct RelayBook {
     var proveBy: Instant?
     /// It was asked for while it stood: its peer is told of it once more, at the next turn.
     var mustTell = false
-    /// Its record names a place where it is not any more.
-    var needsRecord = false
+
+    /// Something is known that was not when the last was begun: what failed before says little.
+    mutating func hurry(now: Instant) {
+      next = min(next, now + RelayBook.hurriedRetry)
+      failures = min(failures, RelayBook.attempts - 1)
+    }
   }
 
   /// A want that nobody repeats ends.

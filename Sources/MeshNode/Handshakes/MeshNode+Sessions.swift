@@ -102,6 +102,7 @@ extension MeshNode {
       greet(slot, now: now)
     }
     if neighbours.entries[slot].isBackbone { observeAgain(slot, now: now) }
+    confirmPlace(with: peerID, now: now)
     flushQueues(slot, now: now)
     sendWaitingPings(slot, now: now)
     if neighbours.entries[slot].redeeming != nil {

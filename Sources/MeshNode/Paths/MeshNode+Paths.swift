@@ -102,12 +102,26 @@ extension MeshNode {
         neighbours.entries[slot].current!.session.check(endpoint, id: id, now: now, into: &sessionActions)
         performSessionActions(slot, current: true, now)
       case .use(let endpoint, let change): use(endpoint, change, slot: slot, now: now)
-      case .wantsCandidates: if neighbours.entries[slot].isPeer { exchangeCandidates(slot, now: now) }
+      case .wantsCandidates:
+        if neighbours.entries[slot].isPeer {
+          exchangeCandidates(slot, now: now)
+        } else {
+          askAnew(slot, now: now)
+        }
       case .wantsRelay:
         if neighbours.entries[slot].isPeer { wantAnotherRelay(slot, now: now) }
         wishForStream(slot, now: now)
       }
     }
+  }
+
+  /// A relay, or whoever else is asked things, is silent: it may have begun anew, and know nothing of the
+  /// session. A handshake beside it finds out. Backbones have too many sessions for that: if one were slow,
+  /// all would make it slower.
+  private mutating func askAnew(_ slot: Int, now: Instant) {
+    guard neighbours.entries[slot].paths.isInDoubt, !neighbours.entries[slot].isBackbone else { return }
+    neighbours.entries[slot].holdsOurKey = false
+    beginAttempt(slot, urgent: true, now: now)
   }
 
   /// Whether a check of this way says something of the size that goes there: cells and streams carry all

@@ -355,7 +355,7 @@ public struct PathTable: Sendable {
 
   private var patience: Duration {
     guard let roundTrip = current?.roundTrip else { return PathLimits.patience }
-    return min(max(roundTrip * 2 + .milliseconds(200), PathLimits.patience), PathLimits.longestPatience)
+    return min(max(roundTrip * 3 / 2 + .milliseconds(100), PathLimits.patience), PathLimits.longestPatience)
   }
 
   /// How long the path in use may take to answer when it is asked.
